@@ -1,0 +1,54 @@
+package metrics
+
+import "sync/atomic"
+
+// cells are numbers that one goroutine adds to and any goroutine reads as they
+// were when last published.
+type cells struct {
+	own  []uint64        // the writer's
+	seen []atomic.Uint64 // the readers'; only publish writes them
+}
+
+func newCells(n int) cells {
+	return cells{own: make([]uint64, n), seen: make([]atomic.Uint64, n)}
+}
+
+// publish stores what has changed since it was called last. Most cells have
+// not, and a load costs less than a store.
+func (c *cells) publish() {
+	for i, v := range c.own {
+		if c.seen[i].Load() != v {
+			c.seen[i].Store(v)
+		}
+	}
+}
+
+// Where a loop's cells are. A histogram's region is its buckets and then its
+// sum.
+const (
+	atCounters      = 0
+	atGauges        = atCounters + int(counterCount)
+	atClosed        = atGauges + int(gaugeCount) // [reason][code]
+	atHandshakes    = atClosed + int(reasonCount)*codeCount
+	atRateLimited   = atHandshakes + int(resultCount)
+	atDropped       = atRateLimited + int(scopeCount)
+	atAcceptErrors  = atDropped + int(dropCount)
+	atLifetime      = atAcceptErrors + len(errnoLabels)
+	atHandshakeTime = atLifetime + histogramCells
+	atPingRTT       = atHandshakeTime + histogramCells
+	atLoopLag       = atPingRTT + histogramCells
+	atReceivedSize  = atLoopLag + histogramCells
+	atSentSize      = atReceivedSize + histogramCells
+	atKinds         = atSentSize + histogramCells // as many as the Set has kinds; last
+)
+
+// Where the cells are that a loop has for each hub.
+const (
+	atHubConnections  = 0
+	atHubReceived     = atHubConnections + 1
+	atHubSent         = atHubReceived + 1
+	atHubInFlight     = atHubSent + 1
+	atHubUpstream     = atHubInFlight + 1 // [event][outcome]
+	atHubUpstreamTime = atHubUpstream + int(eventCount)*int(outcomeCount)
+	hubCells          = atHubUpstreamTime + histogramCells
+)

@@ -1,0 +1,145 @@
+package metrics
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Describe sends nothing, which makes the Set what Prometheus calls an
+// unchecked collector: GaugeFunc may add metrics after it was registered.
+func (s *Set) Describe(chan<- *prometheus.Desc) {}
+
+// Collect exports what the loops have published and what the functions given
+// to GaugeFunc return.
+func (s *Set) Collect(out chan<- prometheus.Metric) {
+	s.mu.Lock()
+	hubs, other, funcs := slices.Clone(s.hubs), s.other, slices.Clone(s.funcs)
+	s.mu.Unlock()
+
+	c := collection{cells: make([]*cells, len(s.loops)), out: out}
+	for i, l := range s.loops {
+		c.cells[i] = &l.cells
+	}
+	c.send(family("build_info", "1, labelled with the build of the running program.",
+		"version", "revision", "goversion"), prometheus.GaugeValue, 1, s.build.Version, s.build.Revision, s.build.GoVersion)
+	c.send(family("loops", "Loops that serve the connections."), prometheus.GaugeValue, float64(len(s.loops)))
+	c.connections()
+	c.handshakes()
+	c.traffic()
+	c.labelled("protocol_errors_total", "Connections failed for what their client sent, by what was wrong.",
+		"kind", atKinds, s.kinds)
+	c.health()
+	s.collectHubs(c, hubs, other)
+	for _, g := range funcs {
+		c.send(g.desc, prometheus.GaugeValue, g.f())
+	}
+}
+
+func (c collection) connections() {
+	c.counter("connections_accepted_total", "Connections taken from the listener.", AcceptedConnections)
+	c.closed()
+	c.histogram(family("connection_duration_seconds", "Time from the handshake to the end of a connection."),
+		atLifetime, &lifetimeBounds)
+	c.gauge("drain_remaining_connections", "Connections that a drain has still to end.", DrainRemaining)
+}
+
+// closed exports the combinations that have occurred: few of them ever do.
+func (c collection) closed() {
+	desc := family("connections_closed_total", "Connections ended.", "code", "initiator", "reason")
+	for r := range reasonCount {
+		for code := range codeCount {
+			if n := c.sum(atClosed + int(r)*codeCount + code); n > 0 {
+				c.send(desc, prometheus.CounterValue, float64(n), codeLabel(code), r.Initiator(), r.String())
+			}
+		}
+	}
+}
+
+func (c collection) handshakes() {
+	c.labelled("handshakes_total", "Handshakes ended.", "result", atHandshakes, labels(resultCount))
+	c.histogram(family("handshake_duration_seconds", "Time from accept to the end of the handshake."),
+		atHandshakeTime, &handshakeBounds)
+	c.gauge("handshakes_in_flight", "Connections whose handshake has not ended.", HandshakesInFlight)
+}
+
+func (c collection) traffic() {
+	c.counter("received_bytes_total", "Bytes read from clients, framing included.", receivedBytes)
+	c.counter("sent_bytes_total", "Bytes written to clients, framing included.", sentBytes)
+	sizes := family("message_size_bytes", "Payload of messages.", "direction")
+	c.histogram(sizes, atReceivedSize, &sizeBounds, "received")
+	c.histogram(sizes, atSentSize, &sizeBounds, "sent")
+	c.gauge("send_queue_bytes", "Bytes that wait until clients read.", SendQueueBytes)
+	c.counter("slow_consumers_total", "Connections ended because the client did not read.", SlowConsumers)
+	c.labelled("messages_dropped_total", "Messages that did not arrive.", "reason", atDropped, labels(dropCount))
+	c.labelled("rate_limited_total", "What rate limits refused or delayed.",
+		"scope", atRateLimited, labels(scopeCount))
+	c.gauge("parked_sessions", "Sessions that read nothing until something else is done.", ParkedSessions)
+}
+
+func (c collection) health() {
+	c.counter("pings_sent_total", "Heartbeats sent to silent clients.", PingsSent)
+	c.histogram(family("ping_rtt_seconds", "Time from a ping to its pong."), atPingRTT, &pingBounds)
+	c.histogram(family("loop_lag_seconds", "How much later than due the ticks of the loops were served."),
+		atLoopLag, &lagBounds)
+	c.counter("stale_events_total", "Poller events for sessions that had ended.", StaleEvents)
+	c.labelled("accept_errors_total", "Failures to accept a connection.", "errno", atAcceptErrors, errnoLabels[:])
+	c.counter("panics_total", "Panics recovered.", Panics)
+}
+
+// collectHubs exports what is counted for each hub.
+func (s *Set) collectHubs(c collection, names []string, other bool) {
+	families := hubFamilies()
+	for i, name := range names {
+		s.collectHub(c, &families, i, name)
+	}
+	if other {
+		s.collectHub(c, &families, maxHubs, otherHub)
+	}
+}
+
+type hubDescs struct {
+	connections, received, sent, requests, duration, inFlight *prometheus.Desc
+}
+
+func hubFamilies() hubDescs {
+	return hubDescs{
+		connections: family("connections", "Open connections.", "hub"),
+		received:    family("messages_received_total", "Messages from clients.", "hub"),
+		sent:        family("messages_sent_total", "Messages to clients.", "hub"),
+		requests: family("upstream_requests_total", "Events delivered to the upstream, or given up.",
+			"hub", "event", "outcome"),
+		duration: family("upstream_request_duration_seconds",
+			"Time to deliver an event to the upstream, retries included.", "hub"),
+		inFlight: family("upstream_in_flight", "Events that the upstream has not answered.", "hub"),
+	}
+}
+
+func (s *Set) collectHub(c collection, f *hubDescs, index int, name string) {
+	for i, l := range s.loops {
+		c.cells[i] = &l.hubs[index].Load().cells
+	}
+	c.send(f.connections, prometheus.GaugeValue, c.level(atHubConnections), name)
+	c.send(f.received, prometheus.CounterValue, float64(c.sum(atHubReceived)), name)
+	c.send(f.sent, prometheus.CounterValue, float64(c.sum(atHubSent)), name)
+	c.upstream(f, name)
+}
+
+// upstream exports what the upstream of a hub does, once it has done something:
+// that of many hubs is built in.
+func (c collection) upstream(f *hubDescs, hub string) {
+	answered := false
+	for e := range eventCount {
+		for o := range outcomeCount {
+			if n := c.sum(atHubUpstream + int(e)*int(outcomeCount) + int(o)); n > 0 {
+				answered = true
+				c.send(f.requests, prometheus.CounterValue, float64(n), hub, e.String(), o.String())
+			}
+		}
+	}
+	inFlight := c.level(atHubInFlight)
+	if answered || inFlight != 0 {
+		c.send(f.inFlight, prometheus.GaugeValue, inFlight, hub)
+		c.histogram(f.duration, atHubUpstreamTime, &upstreamBounds, hub)
+	}
+}

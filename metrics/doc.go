@@ -1,0 +1,22 @@
+// Package metrics counts what a node does and shows it to Prometheus.
+//
+// The loops of a node count without contention. Each owns a [Loop] of its [Set]
+// and adds to plain memory; once a tick it calls [Loop.Publish], which copies
+// what has changed to where the scrape reads it. No counter on the way of a
+// frame costs a locked instruction, a scrape never waits for a loop, and what a
+// scrape sees is at most one tick old. A loop that is stuck shows its last
+// published values.
+//
+// A [Set] is a prometheus.Collector; register it with the registry that the
+// metrics endpoint gathers. Values that belong to the node and not to a loop
+// are functions, called at the scrape: [Set.GaugeFunc].
+//
+// All names begin with sluice_. The labels are closed sets that this package
+// declares, but for the hub, whose number is bounded. Families with small label
+// sets are exported from the start with zeros, so that rate() sees the first
+// event; sluice_connections_closed_total and sluice_upstream_requests_total,
+// whose labels multiply, are exported per combination once it has occurred.
+//
+// The package knows counters and not the gateway: what an event means is
+// decided where it is counted.
+package metrics

@@ -1,0 +1,211 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// everything calls each method that the way of a frame or a session has.
+func everything(l *Loop, hub int) {
+	l.Inc(AcceptedConnections)
+	l.Add(PingsSent, 2)
+	l.Gauge(SendQueueBytes, 100)
+	l.Opened(hub)
+	l.Closed(hub, 1001, ReasonDrain, time.Minute)
+	l.Received(hub, 128)
+	l.Sent(hub, 128)
+	l.ReceivedBytes(136)
+	l.SentBytes(130)
+	l.Handshake(ResultOK, time.Millisecond)
+	l.ProtocolError(0)
+	l.RateLimited(ScopeMessage)
+	l.Dropped(DropClosing)
+	l.PingRTT(time.Millisecond)
+	l.LoopLag(time.Millisecond)
+	l.AcceptError("EMFILE")
+	l.UpstreamInFlight(hub, 1)
+	l.UpstreamDone(hub, EventMessage, OutcomeOK, time.Millisecond)
+	l.Publish()
+}
+
+func TestCountingAllocatesNothing(t *testing.T) {
+	s := New(Options{Loops: 1})
+	hub := s.HubIndex("added later")
+	l := s.Loop(0)
+	if n := testing.AllocsPerRun(100, func() { everything(l, hub) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestScrapesRunBesideCountingLoopsAndNewHubs(t *testing.T) {
+	const loops, rounds = 3, 300
+	s := New(Options{Loops: loops})
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(s)
+	ctx, cancel := context.WithCancel(t.Context())
+	var counting, scraping sync.WaitGroup
+	for i := range loops {
+		counting.Go(func() {
+			for n := range rounds {
+				everything(s.Loop(i), s.HubIndex(fmt.Sprint("hub", n%5)))
+			}
+		})
+	}
+	scraping.Go(func() { gatherMonotone(ctx, t, reg) })
+	counting.Wait()
+	cancel()
+	scraping.Wait()
+	mustShow(t, scrape(t, s),
+		fmt.Sprintf(`sluice_connections_accepted_total %d`, loops*rounds),
+		fmt.Sprintf(`sluice_messages_received_total{hub="hub4"} %d`, loops*rounds/5))
+}
+
+// gatherMonotone gathers until ctx ends. The accepted connections, which only
+// grow, must never be seen to shrink.
+func gatherMonotone(ctx context.Context, t *testing.T, g prometheus.Gatherer) {
+	last := 0.0
+	for ctx.Err() == nil {
+		families, err := g.Gather()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, f := range families {
+			if f.GetName() != "sluice_connections_accepted_total" {
+				continue
+			}
+			now := f.GetMetric()[0].GetCounter().GetValue()
+			if now < last {
+				t.Errorf("the counter went from %v to %v", last, now)
+			}
+			last = now
+		}
+	}
+}
+
+func TestLoopThatNeverPublishesDoesNotHoldUpTheScrape(t *testing.T) {
+	s := New(Options{Loops: 2})
+	stuck := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.Loop(0).Inc(AcceptedConnections)
+		<-stuck // in the middle of its tick
+		s.Loop(0).Publish()
+	})
+	s.Loop(1).Inc(AcceptedConnections)
+	s.Loop(1).Publish()
+	mustShow(t, scrape(t, s), `sluice_connections_accepted_total 1`)
+	close(stuck)
+	wg.Wait()
+	mustShow(t, scrape(t, s), `sluice_connections_accepted_total 2`)
+}
+
+func TestHubIndexIsStable(t *testing.T) {
+	s := New(Options{Loops: 1, Hubs: []string{"a", "b", "a"}})
+	if a, b, c := s.HubIndex("a"), s.HubIndex("b"), s.HubIndex("c"); a == b || b == c || a == c {
+		t.Errorf("indexes %d, %d, %d", a, b, c)
+	}
+	before := s.HubIndex("c")
+	s.HubIndex("d")
+	if after := s.HubIndex("c"); after != before {
+		t.Errorf("index went from %d to %d", before, after)
+	}
+}
+
+func TestHubsBeyondTheBoundAreCountedTogether(t *testing.T) {
+	s := New(Options{Loops: 2})
+	indexes := make(map[int]bool)
+	for i := range maxHubs {
+		indexes[s.HubIndex(fmt.Sprint("hub", i))] = true
+	}
+	if len(indexes) != maxHubs {
+		t.Fatalf("%d indexes for %d hubs", len(indexes), maxHubs)
+	}
+	mustNotShow(t, scrape(t, s), `hub="other"`)
+	for i, name := range []string{"one more", "and another", "other"} {
+		l := s.Loop(i % 2)
+		l.Sent(s.HubIndex(name), 1)
+		l.Publish()
+	}
+	if i := s.HubIndex("hub7"); !indexes[i] {
+		t.Errorf("the index of a hub that was there changed to %d", i)
+	}
+	mustShow(t, scrape(t, s), `sluice_messages_sent_total{hub="other"} 3`)
+}
+
+func TestHubNameThatIsNotUTF8DoesNotBreakTheScrape(t *testing.T) {
+	s := New(Options{Loops: 1, Hubs: []string{"a\xff"}})
+	if s.HubIndex("a\xff") != 0 {
+		t.Error("the name was added twice")
+	}
+	mustShow(t, scrape(t, s), "sluice_connections{hub=\"a\uFFFD\"} 0")
+}
+
+func TestKindsThatWereNotAnnouncedAreCountedAsOther(t *testing.T) {
+	s := New(Options{Loops: 1, ProtocolErrorKinds: []string{"mask", "other", "mask", "utf8"}})
+	l := s.Loop(0)
+	for _, kind := range []string{"mask", "utf8", "utf8", "other", "surprise"} {
+		l.ProtocolError(s.KindIndex(kind))
+	}
+	l.Publish()
+	mustShow(t, scrape(t, s),
+		`sluice_protocol_errors_total{kind="mask"} 1`,
+		`sluice_protocol_errors_total{kind="utf8"} 2`,
+		`sluice_protocol_errors_total{kind="other"} 2`)
+}
+
+func BenchmarkReceived(b *testing.B) {
+	s := New(Options{Loops: 1})
+	l, hub := s.Loop(0), s.HubIndex("h")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Received(hub, 128)
+	}
+}
+
+// BenchmarkMessage is all that an echoed message counts.
+func BenchmarkMessage(b *testing.B) {
+	s := New(Options{Loops: 1})
+	l, hub := s.Loop(0), s.HubIndex("h")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.ReceivedBytes(136)
+		l.Received(hub, 128)
+		l.Sent(hub, 128)
+		l.SentBytes(130)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	s := New(Options{Loops: 1})
+	l, hub := s.Loop(0), s.HubIndex("h")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Received(hub, 128)
+		l.Publish()
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	for _, hubs := range []int{1, 100} {
+		b.Run(fmt.Sprintf("hubs=%d", hubs), func(b *testing.B) {
+			s := New(Options{Loops: 2})
+			for i := range hubs {
+				s.HubIndex(fmt.Sprint("hub", i))
+			}
+			reg := prometheus.NewRegistry()
+			reg.MustRegister(s)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := reg.Gather(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

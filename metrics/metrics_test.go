@@ -1,0 +1,206 @@
+package metrics
+
+import (
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// scrape returns what Prometheus would get.
+func scrape(t *testing.T, s *Set) string {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(s)
+	rec := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	if rec.Code != 200 {
+		t.Fatalf("scrape: %d\n%s", rec.Code, rec.Body)
+	}
+	return rec.Body.String()
+}
+
+// mustShow fails unless each line is among those of the exposition.
+func mustShow(t *testing.T, exposition string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains("\n"+exposition, "\n"+line+"\n") {
+			t.Errorf("exposition lacks %q", line)
+		}
+	}
+}
+
+func mustNotShow(t *testing.T, exposition, part string) {
+	t.Helper()
+	for line := range strings.Lines(exposition) {
+		if strings.Contains(line, part) {
+			t.Errorf("exposition has %q", line)
+		}
+	}
+}
+
+// busy is a Set of two loops in which every method was called.
+func busy() *Set {
+	s := New(Options{
+		Version: "1.2.3", Revision: "abcdef0", GoVersion: "go1.26",
+		Loops: 2, Hubs: []string{"default", "chat"}, ProtocolErrorKinds: []string{"mask", "utf8"},
+	})
+	s.GaugeFunc("sluice_connections_limit", "Most connections that are taken.", func() float64 { return 18000 })
+	chat := s.HubIndex("chat")
+	for i := range 2 {
+		l := s.Loop(i)
+		l.Inc(AcceptedConnections)
+		l.Add(AcceptedConnections, 9)
+		l.Inc(StaleEvents)
+		l.Inc(SlowConsumers)
+		l.Inc(Panics)
+		l.Add(PingsSent, 5)
+		l.Gauge(HandshakesInFlight, 3)
+		l.Gauge(SendQueueBytes, 4096)
+		l.Gauge(SendQueueBytes, -96)
+		l.Gauge(ParkedSessions, 1)
+		l.Gauge(DrainRemaining, int64(1-2*i)*7) // +7, then -7 at the other loop
+		for range 4 {
+			l.Opened(chat)
+		}
+		l.Closed(chat, 1000, ReasonClientClose, 30*time.Second)
+		l.Closed(chat, 1006, ReasonHeartbeat, 90*time.Minute)
+		l.Closed(chat, 4321, ReasonBackend, 100*time.Hour)
+		l.Received(chat, 128)
+		l.Received(chat, 5<<20)
+		l.Sent(chat, 16)
+		l.ReceivedBytes(5<<20 + 200)
+		l.SentBytes(18)
+		l.Handshake(ResultOK, 2*time.Millisecond)
+		l.Handshake(ResultTimeout, 5*time.Second)
+		l.ProtocolError(s.KindIndex("utf8"))
+		l.ProtocolError(s.KindIndex("never announced"))
+		l.RateLimited(ScopeControl)
+		l.Dropped(DropSlowConsumer)
+		l.PingRTT(20 * time.Millisecond)
+		l.LoopLag(70 * time.Microsecond)
+		l.LoopLag(time.Minute)
+		l.AcceptError("EMFILE")
+		l.AcceptError("EPROTO")
+		l.UpstreamInFlight(chat, 2)
+		l.UpstreamInFlight(chat, -1)
+		l.UpstreamDone(chat, EventMessage, OutcomeOK, 3*time.Millisecond)
+		l.UpstreamDone(chat, EventConnect, OutcomeRefused, time.Hour)
+		l.Publish()
+	}
+	return s
+}
+
+func TestExpositionIsGolden(t *testing.T) {
+	got := scrape(t, busy())
+	path := filepath.Join("testdata", "exposition.txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("exposition differs from %s; look at it and run with -update\n%s", path, got)
+	}
+}
+
+func TestExpositionPassesLint(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(busy())
+	problems, err := testutil.GatherAndLint(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestCountsAppearOnlyWhenPublished(t *testing.T) {
+	s := New(Options{Loops: 1, Hubs: []string{"h"}})
+	l := s.Loop(0)
+	l.Inc(Panics)
+	l.Received(0, 1)
+	mustShow(t, scrape(t, s), `sluice_panics_total 0`, `sluice_messages_received_total{hub="h"} 0`)
+	l.Publish()
+	mustShow(t, scrape(t, s), `sluice_panics_total 1`, `sluice_messages_received_total{hub="h"} 1`)
+	l.Received(0, 1)
+	l.Publish()
+	mustShow(t, scrape(t, s), `sluice_panics_total 1`, `sluice_messages_received_total{hub="h"} 2`)
+}
+
+func TestLabelsWithFewValuesStartAtZero(t *testing.T) {
+	s := New(Options{Loops: 1, Hubs: []string{"h"}, ProtocolErrorKinds: []string{"mask"}})
+	got := scrape(t, s)
+	mustShow(t, got,
+		`sluice_handshakes_total{result="ok"} 0`,
+		`sluice_messages_dropped_total{reason="memory"} 0`,
+		`sluice_rate_limited_total{scope="ip"} 0`,
+		`sluice_accept_errors_total{errno="EMFILE"} 0`,
+		`sluice_protocol_errors_total{kind="mask"} 0`,
+		`sluice_connections{hub="h"} 0`)
+	mustNotShow(t, got, "sluice_connections_closed_total")
+	mustNotShow(t, got, "sluice_upstream")
+}
+
+func TestGaugesOfLoopsAddUpAcrossZero(t *testing.T) {
+	s := New(Options{Loops: 2})
+	// What begins at one loop may end at the other.
+	s.Loop(0).Gauge(HandshakesInFlight, 5)
+	s.Loop(1).Gauge(HandshakesInFlight, -3)
+	s.Loop(0).Publish()
+	s.Loop(1).Publish()
+	mustShow(t, scrape(t, s), `sluice_handshakes_in_flight 2`)
+}
+
+func TestUpstreamIsShownWhileItsFirstRequestIsInFlight(t *testing.T) {
+	s := New(Options{Loops: 1, Hubs: []string{"h"}})
+	s.Loop(0).UpstreamInFlight(0, 1)
+	s.Loop(0).Publish()
+	mustShow(t, scrape(t, s), `sluice_upstream_in_flight{hub="h"} 1`)
+}
+
+func TestGaugeFuncIsReadAtEachScrape(t *testing.T) {
+	s := New(Options{Loops: 1})
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(s)
+	v := 1.0
+	s.GaugeFunc("sluice_buffered_bytes", "Bytes in buffers.", func() float64 { return v })
+	for range 2 {
+		got := testutil.ToFloat64(only{s, "sluice_buffered_bytes"})
+		if got != v {
+			t.Errorf("got %v, want %v", got, v)
+		}
+		v++
+	}
+}
+
+// only collects one metric of a Set.
+type only struct {
+	*Set
+	name string
+}
+
+func (o only) Collect(out chan<- prometheus.Metric) {
+	all := make(chan prometheus.Metric, 1000)
+	o.Set.Collect(all)
+	close(all)
+	for m := range all {
+		if strings.Contains(m.Desc().String(), `"`+o.name+`"`) {
+			out <- m
+		}
+	}
+}

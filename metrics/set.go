@@ -1,0 +1,122 @@
+package metrics
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// At most maxHubs hubs are told apart. The ones beyond, and a hub of that very
+// name, are counted together as otherHub.
+const (
+	maxHubs  = 1024
+	otherHub = "other"
+)
+
+// otherKind counts the protocol errors of kinds that were not announced.
+const otherKind = "other"
+
+// Options are what a Set must know before anything is counted.
+type Options struct {
+	Version, Revision, GoVersion string // labels of sluice_build_info
+
+	Loops              int      // how many loops the node runs
+	Hubs               []string // hubs known from the start; HubIndex adds others
+	ProtocolErrorKinds []string // values of the kind label of sluice_protocol_errors_total
+}
+
+// Set is the metrics of one node. It is a prometheus.Collector, and safe for
+// all goroutines.
+type Set struct {
+	build Options
+	kinds []string
+	loops []*Loop
+
+	mu    sync.Mutex
+	hubs  []string // by index
+	other bool     // the index of otherHub is in use, too
+	index map[string]int
+	funcs []gaugeFunc
+}
+
+type gaugeFunc struct {
+	desc *prometheus.Desc
+	f    func() float64
+}
+
+// New returns the metrics of a node, all zero.
+func New(o Options) *Set {
+	s := &Set{
+		build: o,
+		kinds: withOther(o.ProtocolErrorKinds),
+		loops: make([]*Loop, o.Loops),
+		index: map[string]int{otherHub: maxHubs},
+	}
+	for i := range s.loops {
+		s.loops[i] = &Loop{cells: newCells(atKinds + len(s.kinds))}
+	}
+	for _, name := range o.Hubs {
+		s.HubIndex(name)
+	}
+	return s
+}
+
+// withOther returns the kinds once each, and otherKind last.
+func withOther(kinds []string) []string {
+	var out []string
+	for _, k := range kinds {
+		if k != otherKind && !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return append(out, otherKind)
+}
+
+// Loop returns what the loop i counts with, 0 <= i < Options.Loops. One
+// goroutine at a time may use it.
+func (s *Set) Loop(i int) *Loop { return s.loops[i] }
+
+// KindIndex returns the index of a kind of protocol error for
+// Loop.ProtocolError.
+func (s *Set) KindIndex(kind string) int {
+	if i := slices.Index(s.kinds, kind); i >= 0 {
+		return i
+	}
+	return len(s.kinds) - 1
+}
+
+// HubIndex returns the index of a hub for the methods of Loop. A name that is
+// new is added; the index of a name never changes. Names beyond 1,024 share one
+// index and the label value "other".
+func (s *Set) HubIndex(name string) int {
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, known := s.index[name]
+	if !known {
+		i = len(s.hubs) // maxHubs at most, which is the index of otherHub
+	}
+	switch {
+	case i == maxHubs:
+		s.other = true
+	case !known:
+		s.hubs = append(s.hubs, name)
+		s.index[name] = i
+	}
+	for _, l := range s.loops {
+		if l.hubs[i].Load() == nil {
+			l.hubs[i].Store(&hub{cells: newCells(hubCells)})
+		}
+	}
+	return i
+}
+
+// GaugeFunc exports a value of the node under a name of its own. f is called at
+// each scrape, from any goroutine, and must not block.
+func (s *Set) GaugeFunc(name, help string, f func() float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.funcs = append(s.funcs, gaugeFunc{prometheus.NewDesc(name, help, nil, nil), f})
+}
