@@ -1,0 +1,2 @@
+// Package auth decides who may connect: from which web origins ([Origins]).
+package auth
