@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+// parseAddress reads what a listener takes. An empty host is every address of
+// both families, like [::].
+func parseAddress(s string) (netip.AddrPort, error) {
+	host, digits, err := net.SplitHostPort(s)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q is no address; write host:port, such as 127.0.0.1:8080, [::1]:8080 or :8080", s)
+	}
+	port, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("the port %q is no number from 0 to 65535", digits)
+	}
+	addr := netip.IPv6Unspecified()
+	switch host {
+	case "":
+	case "localhost":
+		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	default:
+		if addr, err = netip.ParseAddr(host); err != nil {
+			return netip.AddrPort{}, fmt.Errorf("the host %q is no IP address; write one, localhost, or nothing for all addresses", host)
+		}
+	}
+	return netip.AddrPortFrom(addr.Unmap(), uint16(port)), nil
+}
+
+// overlap reports whether two listeners would want the same socket.
+func overlap(a, b netip.AddrPort) bool {
+	return a.Port() == b.Port() && a.Port() != 0 &&
+		(a == b || covers(a.Addr(), b.Addr()) || covers(b.Addr(), a.Addr()))
+}
+
+// covers reports whether a stands for all addresses, b among them: [::] is both families.
+func covers(a, b netip.Addr) bool {
+	return a.IsUnspecified() && (a.Is6() || b.Is4())
+}
+
+func (v *validator) addresses(c *Config) {
+	client, err := parseAddress(c.Listen)
+	if err != nil {
+		v.add("listen", "%s", err)
+	}
+	if c.Admin.Off() {
+		return
+	}
+	admin, adminErr := parseAddress(c.Admin.Listen)
+	if adminErr != nil {
+		v.add("admin.listen", "%s", adminErr)
+	}
+	if err == nil && adminErr == nil && overlap(client, admin) {
+		v.addAlso("admin.listen", "listen", "%q and listen %q are the same socket; give admin another port, or off",
+			c.Admin.Listen, c.Listen)
+	}
+}

@@ -1,0 +1,121 @@
+// Package config is the gateway's configuration: its settings, their defaults,
+// where they come from and what is wrong with them.
+//
+// [Load] reads a YAML file, lets SLUICE_… variables override it, validates the
+// result and reports every problem at once, each with the line or the variable
+// it came from. [Default] is what runs without a file. [Config.Changes] tells a
+// reload what needs a restart, [Config.Open] what a new installation leaves
+// open, and [Reference] documents every key.
+//
+// The package only reads: it applies nothing, and it knows no socket.
+package config
+
+// Config holds every setting of one node. The gateway treats it as read-only
+// once it is loaded; a reload makes a new one.
+//
+// The struct tags are the only list of settings there is: the file's decoder,
+// the variables, the range checks and the reference all walk them. "yaml" is the
+// key, "min" and "max" the accepted range, "doc" the meaning, and
+// reload:"restart" marks what a running process cannot change.
+type Config struct {
+	Listen    string         `yaml:"listen" reload:"restart" doc:"Address for clients and the data plane, as host:port. The host is an IP address, localhost, or empty for all addresses; port 0 takes a free one."`
+	Admin     Admin          `yaml:"admin"`
+	Loops     int            `yaml:"loops" min:"0" max:"1024" reload:"restart" doc:"Event loops. 0 takes the measured default for this machine."`
+	Heartbeat Heartbeat      `yaml:"heartbeat"`
+	Drain     Drain          `yaml:"drain"`
+	Hubs      map[string]Hub `yaml:"hubs"`
+	Limits    Limits         `yaml:"limits"`
+	Log       Log            `yaml:"log"`
+}
+
+// Admin is the private listener: metrics, health, profiles and the console.
+type Admin struct {
+	Listen string `yaml:"listen" reload:"restart" doc:"Address for metrics, health, profiles and the console; it should not be reachable from outside. Empty or off: no such listener."`
+}
+
+// Off reports whether there is to be no admin listener.
+func (a Admin) Off() bool { return a.Listen == "" || a.Listen == "off" }
+
+// Heartbeat finds clients that are gone without a word.
+type Heartbeat struct {
+	Interval Duration `yaml:"interval" min:"10ms" max:"24h" doc:"A client that sent nothing for this long is pinged; jittered."`
+	Timeout  Duration `yaml:"timeout" min:"10ms" max:"24h" doc:"How long the answer to a ping may take before the connection is dropped. Not longer than heartbeat.interval."`
+}
+
+// Drain is how a node leaves service.
+type Drain struct {
+	Delay   Duration `yaml:"delay" min:"0s" max:"24h" doc:"How long newcomers are answered 503 before the listener closes, so that balancers notice."`
+	Window  Duration `yaml:"window" min:"0s" max:"24h" doc:"The closes of the connections are spread over this long, so that the clients do not come back all at once."`
+	Timeout Duration `yaml:"timeout" min:"0s" max:"24h" doc:"After this long the process ends whatever is left. At least drain.delay and drain.window together."`
+}
+
+// Hub is a namespace of sessions. Its name is its key in Config.Hubs; the zero
+// Hub has the defaults of a hub that a file names.
+type Hub struct {
+	Paths        []string `yaml:"paths" doc:"Request paths of the hub besides /client/hubs/<name>."`
+	Upstream     Upstream `yaml:"upstream"`
+	Anonymous    bool     `yaml:"anonymous" doc:"Whether clients without a token are accepted."`
+	Origins      []string `yaml:"origins" doc:"Origins that browsers may connect from besides the same origin: scheme://host[:port], or * alone for every one."`
+	Subprotocols []string `yaml:"subprotocols" doc:"WebSocket subprotocols the hub speaks."`
+	Deflate      bool     `yaml:"deflate" doc:"Whether messages are compressed for clients that offer permessage-deflate (RFC 7692)."`
+}
+
+// Upstream is the backend that receives a hub's events.
+type Upstream struct {
+	URL string `yaml:"url" doc:"Where the hub's events go; the scheme picks the protocol. echo: sends every message back. Required."`
+}
+
+// Limits bound what clients can cost. Sizes are in bytes.
+type Limits struct {
+	Message           Size     `yaml:"message" min:"1" max:"1GiB" doc:"Longest message from a client, also after decompression; a longer one closes the connection with 1009."`
+	Fragments         int      `yaml:"fragments" min:"1" max:"1000000" doc:"Most frames of one message; more close the connection with 1008."`
+	MessageAge        Duration `yaml:"message_age" min:"10ms" max:"24h" doc:"How long one message may take from its first byte to its last; longer closes the connection with 1008."`
+	Connections       int      `yaml:"connections" min:"0" doc:"Most connections at a time; more are answered 503. 0: 90 % of the descriptor limit, less a reserve."`
+	Head              Size     `yaml:"head" min:"256" max:"64KiB" doc:"Longest request head; a longer one is answered 431."`
+	Headers           int      `yaml:"headers" min:"1" max:"10000" doc:"Most header fields of a request; more are answered 431."`
+	Handshake         Duration `yaml:"handshake" min:"10ms" max:"1h" doc:"How long a request head may take from the accept on; longer is answered 408."`
+	PendingHandshakes int      `yaml:"pending_handshakes" min:"1" max:"10000000" doc:"Most handshakes in flight; more are answered 503."`
+	Queue             Size     `yaml:"queue" min:"1KiB" max:"1GiB" doc:"Most bytes waiting for one client to read them; more close the connection with 1013."`
+	QueueAge          Duration `yaml:"queue_age" min:"10ms" max:"24h" doc:"How long a byte may wait for its client to read it; longer closes the connection with 1013."`
+	ControlRate       int      `yaml:"control_rate" min:"1" max:"1000000" doc:"Pings and pongs a client may send a second in the long run; more close the connection with 1008."`
+	ControlBurst      int      `yaml:"control_burst" min:"1" max:"1000000" doc:"Pings and pongs a client may send at once."`
+	Close             Duration `yaml:"close" min:"10ms" max:"1h" doc:"How long the answer to a close frame may take before the connection is dropped."`
+	Buffered          Size     `yaml:"buffered" min:"0" doc:"Most bytes buffered for all clients together. 0: a quarter of the memory limit."`
+	HTTPConnections   int      `yaml:"http_connections" min:"1" max:"1000000" doc:"Most connections that speak plain HTTP to the node at a time."`
+}
+
+// Log is what the process writes to standard error.
+type Log struct {
+	Level  string `yaml:"level" doc:"Least level that is written: debug, info, warn or error."`
+	Format string `yaml:"format" reload:"restart" doc:"text, json, or auto: text for a terminal and json otherwise."`
+}
+
+// Default returns the configuration that runs when there is no file: it echoes
+// to anybody, on loopback only. The caller owns it.
+func Default() *Config {
+	return &Config{
+		Listen:    "127.0.0.1:8080",
+		Admin:     Admin{Listen: "127.0.0.1:9090"},
+		Heartbeat: Heartbeat{Interval: 25 * second, Timeout: 10 * second},
+		Drain:     Drain{Delay: 1 * second, Window: 30 * second, Timeout: 60 * second},
+		Hubs: map[string]Hub{
+			"default": {Paths: []string{"/"}, Upstream: Upstream{URL: "echo:"}, Anonymous: true},
+		},
+		Limits: Limits{
+			Message:           1 * MiB,
+			Fragments:         1024,
+			MessageAge:        30 * second,
+			Head:              8 * KiB,
+			Headers:           64,
+			Handshake:         5 * second,
+			PendingHandshakes: 4096,
+			Queue:             1 * MiB,
+			QueueAge:          30 * second,
+			ControlRate:       20,
+			ControlBurst:      100,
+			Close:             5 * second,
+			HTTPConnections:   1024,
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
