@@ -67,6 +67,9 @@ func adopt(fd int, name string, o Options) (*Listener, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, os.NewSyscallError("fcntl O_NONBLOCK", err)
 	}
+	if protocol == unix.IPPROTO_MPTCP {
+		o.UserTimeout = 0 // the kernel has none for it; Go's net.Listen makes such sockets
+	}
 	if err := o.set(fd); err != nil {
 		return nil, err
 	}
