@@ -1,0 +1,48 @@
+package session
+
+import "sync/atomic"
+
+// Budget counts the bytes that a node holds in buffers: partial frames,
+// unfinished messages, unsent output. It bounds their sum, so that peers who
+// send slowly or read slowly cannot exhaust the memory together. All methods
+// may be called from every goroutine.
+type Budget struct {
+	used, limit atomic.Int64
+}
+
+// NewBudget returns a Budget of limit bytes.
+func NewBudget(limit int64) *Budget {
+	b := new(Budget)
+	b.SetLimit(limit)
+	return b
+}
+
+// Take charges n bytes and reports true, or charges nothing and reports false
+// if they would exceed the limit.
+func (b *Budget) Take(n int) bool {
+	// Not Add and undo: while a large request is being refused, small ones
+	// that fit must not see its bytes.
+	for {
+		used := b.used.Load()
+		sum := used + int64(n)
+		if sum > b.limit.Load() {
+			return false
+		}
+		if b.used.CompareAndSwap(used, sum) {
+			return true
+		}
+	}
+}
+
+// Give returns n bytes that were taken before.
+func (b *Budget) Give(n int) { b.used.Add(-int64(n)) }
+
+// Used returns how many bytes are charged now.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// Limit returns how many bytes may be charged at most.
+func (b *Budget) Limit() int64 { return b.limit.Load() }
+
+// SetLimit changes the limit. If more is in use already nothing is taken back:
+// Take refuses until enough has been given.
+func (b *Budget) SetLimit(limit int64) { b.limit.Store(limit) }

@@ -1,0 +1,251 @@
+package session
+
+import "errors"
+
+// ErrQueueBudget says that bytes which the socket did not take found no
+// buffer, because the node's Budget is exhausted.
+var ErrQueueBudget = errors.New("session: no buffer for unsent bytes")
+
+// Queue holds what the socket of one session did not take yet, in order. The
+// zero Queue is empty and owns nothing, and neither does one that has become
+// empty again. It belongs to the goroutine of its Pool, which must be the same
+// at every call.
+type Queue struct {
+	last   *piece // nil if empty; last.next is the first: the list is a ring
+	unsent int
+}
+
+// piece is a run of bytes that were queued in the same tick: the content of a
+// buffer from the Pool, or of a frame that is shared.
+type piece struct {
+	next   *piece
+	shared *Shared // nil: b is a buffer
+	b      []byte
+	sent   uint32 // how many bytes of b are written already
+	frame  uint32 // where in b the first frame begins, or will begin: at its end
+	since  Tick
+}
+
+const (
+	// A shared frame that is shorter is copied: a piece of its own would take
+	// as much memory, and that is not charged to the Budget.
+	copyBelow = 64
+	// The largest buffer of a Queue is the largest that a Pool keeps, so that
+	// a long message is given back bit by bit while it is written.
+	maxBuffer = 1 << maxClass
+)
+
+// Len returns how many bytes wait.
+func (q *Queue) Len() int { return q.unsent }
+
+// Empty reports whether no byte waits.
+func (q *Queue) Empty() bool { return q.last == nil }
+
+// Since returns when the byte that must be written next was queued. The Queue
+// must not be empty.
+func (q *Queue) Since() Tick { return q.last.next.since }
+
+// Append queues a copy of the frames in p behind the first sent bytes of them,
+// which were written; none can be while others wait. If there is no buffer for
+// it all, it queues nothing and returns ErrQueueBudget.
+func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
+	// Bytes of one tick fill up the last buffer before they take the next,
+	// which is larger. Those of different ticks have buffers of their own, so
+	// that the age of each is known.
+	room, size := 0, 0
+	if q.last != nil && q.last.shared == nil && q.last.since == now {
+		b := q.last.b
+		room, size = min(cap(b)-len(b), len(p)-sent), 2*cap(b)
+	}
+	var more Queue
+	frame := 0 // the first that begins at or behind at
+	for at := sent + room; at < len(p); {
+		b := c.Get(min(max(size, len(p)-at), maxBuffer))
+		if b == nil {
+			more.Reset(c)
+			return ErrQueueBudget
+		}
+		n := min(cap(b), len(p)-at)
+		frame = frameFrom(p, frame, at)
+		more.push(c, nil, append(b, p[at:at+n]...), min(frame-at, n), now)
+		at += n
+	}
+	if room > 0 {
+		q.last.b = append(q.last.b, p[sent:sent+room]...)
+		q.unsent += room
+	}
+	q.join(more)
+	return nil
+}
+
+// Cut drops every frame of which no byte was written: behind the rest of the
+// one under way, if there is one, another may follow.
+func (q *Queue) Cut(c *Pool) {
+	var kept Queue
+	for done := false; q.last != nil; {
+		p := q.pop()
+		end := p.boundary()
+		switch {
+		case done || end == int(p.sent):
+			done = true
+			p.free(c)
+			continue
+		case end < len(p.b):
+			done = true
+			p.b = p.b[:end]
+		}
+		kept.join(Queue{last: p, unsent: len(p.b) - int(p.sent)})
+	}
+	*q = kept
+}
+
+// boundary returns where in p.b the first frame begins of which nothing was
+// written; len(p.b) if none does.
+func (p *piece) boundary() int {
+	at := int(p.frame)
+	for at < int(p.sent) {
+		size, ok := frameSize(p.b[at:])
+		if !ok {
+			return len(p.b) // its header goes on in the next piece
+		}
+		at += size
+	}
+	return min(at, len(p.b))
+}
+
+// frameFrom returns where in p, which ends with a frame and has one at the
+// offset from, the first frame begins that does not begin before at; len(p) if
+// none does.
+func frameFrom(p []byte, from, at int) int {
+	for from < at {
+		size, ok := frameSize(p[from:])
+		if !ok || size <= 0 || size > len(p)-from {
+			return len(p) // no frames: an HTTP answer, which is never cut
+		}
+		from += size
+	}
+	return from
+}
+
+// AppendShared queues the frames in s behind the first sent bytes of them, and
+// retains s until they are written. Only a short rest needs a buffer; if there
+// is none it queues nothing and returns ErrQueueBudget.
+func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now Tick) error {
+	p := s.Bytes()
+	if len(p)-sent < copyBelow {
+		return q.Append(c, p, sent, now)
+	}
+	s.Retain(1)
+	q.push(c, s, p[sent:], frameFrom(p, 0, sent)-sent, now)
+	return nil
+}
+
+// Buffers appends to dst what is to be written next, in order, until the
+// capacity of dst is used up. The bytes are valid until the next call of
+// another method.
+func (q *Queue) Buffers(dst [][]byte) [][]byte {
+	if q.last == nil {
+		return dst
+	}
+	for p := q.last.next; len(dst) < cap(dst); p = p.next {
+		dst = append(dst, p.b[p.sent:])
+		if p == q.last {
+			break
+		}
+	}
+	return dst
+}
+
+// Advance takes away the first n bytes, which were written, and gives back
+// what held them. n must not exceed Len.
+func (q *Queue) Advance(c *Pool, n int) {
+	q.unsent -= n
+	for n > 0 {
+		first := q.last.next
+		left := len(first.b) - int(first.sent)
+		if n < left {
+			first.sent += uint32(n)
+			return
+		}
+		n -= left
+		q.pop().free(c)
+	}
+}
+
+// Reset empties the Queue.
+func (q *Queue) Reset(c *Pool) {
+	for q.last != nil {
+		q.pop().free(c)
+	}
+	q.unsent = 0
+}
+
+// push adds a piece at the end. The first frame in b begins at frame.
+func (q *Queue) push(c *Pool, s *Shared, b []byte, frame int, now Tick) {
+	p := c.pieces.get()
+	*p = piece{next: p, shared: s, b: b, frame: uint32(frame), since: now}
+	q.join(Queue{last: p, unsent: len(b)})
+}
+
+// join adds all of r, which must not be used any more, at the end.
+func (q *Queue) join(r Queue) {
+	if r.last == nil {
+		return
+	}
+	if q.last != nil {
+		q.last.next, r.last.next = r.last.next, q.last.next
+	}
+	q.last = r.last
+	q.unsent += r.unsent
+}
+
+// pop takes the first piece out. It leaves unsent as it is.
+func (q *Queue) pop() *piece {
+	first := q.last.next
+	if first == q.last {
+		q.last = nil
+	} else {
+		q.last.next = first.next
+	}
+	first.next = first
+	return first
+}
+
+// free gives back what p holds, and p.
+func (p *piece) free(c *Pool) {
+	if p.shared != nil {
+		p.shared.Release()
+	} else {
+		c.Put(p.b)
+	}
+	c.pieces.put(p)
+}
+
+// pieces keeps pieces that are not used, so that a session whose socket is
+// often full makes no garbage.
+type pieces struct {
+	free *piece
+	kept int
+}
+
+// maxPieces bounds what is kept to 64 KiB.
+const maxPieces = 1024
+
+func (l *pieces) get() *piece {
+	p := l.free
+	if p == nil {
+		return new(piece)
+	}
+	l.free = p.next
+	l.kept--
+	return p
+}
+
+func (l *pieces) put(p *piece) {
+	*p = piece{}
+	if l.kept == maxPieces {
+		return
+	}
+	p.next, l.free = l.free, p
+	l.kept++
+}

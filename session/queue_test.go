@@ -1,0 +1,428 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/gobwas/ws"
+	"pgregory.net/rapid"
+)
+
+func TestQueueHas16Bytes(t *testing.T) {
+	if got := unsafe.Sizeof(Queue{}); got != 16 {
+		t.Errorf("%d bytes; each idle session has one", got)
+	}
+}
+
+// frameOf returns a frame with n bytes of payload that differ from frame to
+// frame.
+func frameOf(n int, seed byte) []byte {
+	pattern := []byte{seed, seed + 1, seed + 2, seed + 4, seed + 8, seed + 16, seed + 32}
+	return AppendFrame(nil, ws.OpBinary, bytes.Repeat(pattern, n/len(pattern)+1)[:n])
+}
+
+// unsent returns all that waits in q.
+func unsent(q *Queue) []byte {
+	return bytes.Join(q.Buffers(make([][]byte, 0, 10_000)), nil)
+}
+
+func mustAppend(t *testing.T, q *Queue, c *Pool, p []byte, now Tick) {
+	t.Helper()
+	if err := q.Append(c, p, 0, now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEmptyQueueOwnsNothing(t *testing.T) {
+	b := NewBudget(1 << 20)
+	c := NewPool(b)
+	var q Queue
+	mustAppend(t, &q, c, nil, 1)
+	if err := q.Append(c, []byte("all written"), 11, 1); err != nil {
+		t.Fatal(err)
+	}
+	if !q.Empty() || q.Len() != 0 || len(q.Buffers(make([][]byte, 0, 4))) != 0 || b.Used() != 0 {
+		t.Errorf("queue %+v, %d bytes charged", q, b.Used())
+	}
+	q.Advance(c, 0)
+	q.Cut(c)
+	q.Reset(c)
+	mustAppend(t, &q, c, frameOf(100_000, 0), 1)
+	q.Advance(c, q.Len())
+	if q != (Queue{}) || b.Used() != 0 {
+		t.Errorf("after all is written: queue %+v, %d bytes charged", q, b.Used())
+	}
+}
+
+func TestBuffersAreAsManyAsThereIsRoomFor(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	var q Queue
+	for tick := range Tick(5) {
+		mustAppend(t, &q, c, frameOf(10, byte(tick)), tick)
+	}
+	all := q.Buffers(make([][]byte, 0, 64))
+	if len(all) != 5 {
+		t.Fatalf("%d buffers, want 5", len(all))
+	}
+	some := q.Buffers(append(make([][]byte, 0, 4), []byte("kept")))
+	if len(some) != 4 || string(some[0]) != "kept" || !bytes.Equal(some[3], all[2]) {
+		t.Errorf("buffers %q", some)
+	}
+}
+
+func TestQueueWithoutABufferIsLeftAsItWas(t *testing.T) {
+	b := NewBudget(70 << 10)
+	c := NewPool(b)
+	var q Queue
+	mustAppend(t, &q, c, frameOf(100, 0), 1)
+	before, used := unsent(&q), b.Used()
+	// In the same tick, so that some of it would fit behind the first frame;
+	// the first 64 KiB of it find a buffer, the rest does not.
+	if err := q.Append(c, frameOf(80<<10, 1), 0, 1); !errors.Is(err, ErrQueueBudget) {
+		t.Fatalf("error %v", err)
+	}
+	if !bytes.Equal(unsent(&q), before) || q.Len() != len(before) || b.Used() != used {
+		t.Errorf("%d bytes wait, %d charged; want %d and %d", q.Len(), b.Used(), len(before), used)
+	}
+	b.SetLimit(0)
+	small := NewShared(frameOf(10, 2), nil)
+	if err := q.AppendShared(c, small, 0, 2); !errors.Is(err, ErrQueueBudget) {
+		t.Errorf("short shared frame: error %v", err)
+	}
+	large := NewShared(frameOf(1000, 3), nil)
+	if err := q.AppendShared(c, large, 0, 2); err != nil {
+		t.Errorf("a shared frame that is not copied needs no buffer: %v", err)
+	}
+	q.Reset(c)
+	if b.Used() != 0 {
+		t.Errorf("%d bytes are still charged", b.Used())
+	}
+}
+
+func TestBytesOfOneTickShareBuffersThatGrow(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	var q Queue
+	for range 2000 {
+		mustAppend(t, &q, c, frameOf(98, 0), 7)
+	}
+	pieces := q.Buffers(make([][]byte, 0, 1000))
+	if len(pieces) > 12 { // 256 B, doubling to 64 KiB, and then 64 KiB each
+		t.Errorf("%d pieces for %d bytes", len(pieces), q.Len())
+	}
+	if first, last := cap(pieces[0]), cap(pieces[len(pieces)-1]); first != 256 || last != 64<<10 {
+		t.Errorf("the first has %d bytes, the last %d", first, last)
+	}
+}
+
+func TestSinceIsTheAgeOfTheNextByte(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	var q Queue
+	mustAppend(t, &q, c, frameOf(98, 0), 10)
+	mustAppend(t, &q, c, frameOf(98, 0), 10)
+	mustAppend(t, &q, c, frameOf(98, 0), 40) // there was room in the buffer
+	for _, step := range []struct {
+		write int
+		want  Tick
+	}{{0, 10}, {199, 10}, {1, 40}, {99, 40}} {
+		q.Advance(c, step.write)
+		if got := q.Since(); got != step.want {
+			t.Errorf("%d bytes wait: since %d, want %d", q.Len(), got, step.want)
+		}
+	}
+}
+
+func TestSharedFrameIsReferencedUntilItIsWritten(t *testing.T) {
+	b := NewBudget(1 << 20)
+	c := NewPool(b)
+	freed := false
+	s := NewShared(frameOf(500, 1), func([]byte) { freed = true })
+	var q, other Queue
+	for _, q := range []*Queue{&q, &other} {
+		if err := q.AppendShared(c, s, 100, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Release()
+	if b.Used() != 0 || &q.Buffers(make([][]byte, 0, 1))[0][0] != &s.Bytes()[100] {
+		t.Errorf("the frame was copied; %d bytes charged", b.Used())
+	}
+	q.Advance(c, q.Len())
+	if freed {
+		t.Fatal("freed while the other queue needs it")
+	}
+	other.Advance(c, 1)
+	other.Reset(c)
+	if !freed {
+		t.Error("not freed by the last queue")
+	}
+}
+
+func TestRoomBehindASharedFrameIsNotTheQueues(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	frame, first, second := frameOf(100, 1), frameOf(50, 2), frameOf(50, 3)
+	s := NewShared(slices.Grow(frame, 1000), nil)
+	var a, b Queue
+	for _, q := range []*Queue{&a, &b} {
+		if err := q.AppendShared(c, s, 0, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustAppend(t, &a, c, first, 1)
+	mustAppend(t, &b, c, second, 1)
+	if got := unsent(&a); !bytes.Equal(got, append(slices.Clone(frame), first...)) {
+		t.Errorf("%x waits: not what was queued", got)
+	}
+	a.Reset(c)
+	b.Reset(c)
+}
+
+func TestShortSharedFrameIsCopied(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	freed := false
+	s := NewShared(frameOf(500, 1), func([]byte) { freed = true })
+	var q Queue
+	if err := q.AppendShared(c, s, len(s.Bytes())-copyBelow+1, 1); err != nil {
+		t.Fatal(err)
+	}
+	s.Release()
+	if !freed || q.Len() != copyBelow-1 {
+		t.Errorf("freed %v, %d bytes wait", freed, q.Len())
+	}
+}
+
+func TestCutKeepsTheRestOfTheFrameUnderWay(t *testing.T) {
+	small, large := frameOf(10, 1), frameOf(200<<10, 2)
+	for _, tt := range []struct {
+		name    string
+		frames  [][]byte
+		written int
+		want    int // bytes that are left
+	}{
+		{"nothing written", [][]byte{small, large}, 0, 0},
+		{"a header begun", [][]byte{small, large}, 1, len(small) - 1},
+		{"one frame written", [][]byte{small, large}, len(small), 0},
+		{"the header of a long frame begun", [][]byte{small, large, small}, len(small) + 3, len(large) - 3},
+		{"a long frame almost written", [][]byte{large, small}, len(large) - 1, 1},
+		{"a long frame written", [][]byte{large, small}, len(large), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := NewBudget(1 << 20)
+			c := NewPool(b)
+			var q Queue
+			all := bytes.Join(tt.frames, nil)
+			mustAppend(t, &q, c, all, 1)
+			q.Advance(c, tt.written)
+			q.Cut(c)
+			if want := all[tt.written : tt.written+tt.want]; q.Len() != tt.want || !bytes.Equal(unsent(&q), want) {
+				t.Errorf("%d bytes are left, want %d", q.Len(), tt.want)
+			}
+			q.Reset(c)
+			if b.Used() != 0 {
+				t.Errorf("%d bytes are still charged", b.Used())
+			}
+		})
+	}
+}
+
+func TestCutLeavesBytesThatAreNoFramesWhole(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	answers := [][]byte{
+		[]byte("HTTP/1.1 503 Service Unavailable\r\n\r\n"),
+		append([]byte("~\x7f\xff\xff\xff\xff\xff\xff\xff\xfe"), make([]byte, 40)...),              // a frame of no bytes
+		append([]byte("~\x08abcdefgh~\x7f\x7f\xff\xff\xff\xff\xff\xff\xf0"), make([]byte, 40)...), // one whose end overflows
+	}
+	for _, answer := range answers {
+		var q Queue
+		if err := q.Append(c, answer, 20, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := unsent(&q); !bytes.Equal(got, answer[20:]) {
+			t.Errorf("%q waits", got)
+		}
+		q.Reset(c)
+	}
+}
+
+// queueModel is a Queue done the plain way: all bytes ever queued, where the
+// frames among them begin, and up to where they were queued in which tick.
+type queueModel struct {
+	stream  []byte
+	begins  []int
+	queued  []queuedRun
+	written int
+}
+
+type queuedRun struct {
+	end  int
+	tick Tick
+}
+
+func (m *queueModel) append(frames [][]byte, sent int, now Tick) {
+	at := len(m.stream) - sent
+	for _, f := range frames {
+		if at >= len(m.stream) {
+			m.begins = append(m.begins, at)
+		}
+		at += len(f)
+	}
+	m.stream = append(m.stream, bytes.Join(frames, nil)[sent:]...)
+	m.queued = append(m.queued, queuedRun{len(m.stream), now})
+}
+
+func (m *queueModel) cut() {
+	for _, at := range m.begins {
+		if at >= m.written {
+			m.stream = m.stream[:at]
+			break
+		}
+	}
+	// What is behind the end now must not be found again.
+	m.begins = slices.DeleteFunc(m.begins, func(at int) bool { return at >= len(m.stream) })
+	for i := range m.queued {
+		m.queued[i].end = min(m.queued[i].end, len(m.stream))
+	}
+}
+
+// since is the tick of the first byte that is not written.
+func (m *queueModel) since() Tick {
+	i := slices.IndexFunc(m.queued, func(r queuedRun) bool { return r.end > m.written })
+	return m.queued[i].tick
+}
+
+func (m *queueModel) unsent() []byte { return m.stream[m.written:] }
+
+func TestQueueAgreesWithAPlainModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := NewBudget(400 << 10)
+		c := NewPool(b)
+		var q Queue
+		var m queueModel
+		var now Tick
+		shared := 0 // Shared that are not freed
+		size := rapid.SampledFrom([]int{0, 1, 20, 60, 61, 62, 63, 64, 125, 126, 250, 255, 256, 1000, 65535, 65536, 70000})
+		draw := func(t *rapid.T) (frames [][]byte, sent int) {
+			for i := range rapid.IntRange(1, 3).Draw(t, "frames") {
+				frames = append(frames, frameOf(size.Draw(t, "size"), byte(i)))
+			}
+			if q.Empty() { // only then was a part written straight to the socket
+				sent = rapid.IntRange(0, len(bytes.Join(frames, nil))).Draw(t, "sent")
+			}
+			return frames, sent
+		}
+		check := func(t *rapid.T, err error, frames [][]byte, sent int) {
+			switch {
+			case err == nil:
+				m.append(frames, sent, now)
+			case !errors.Is(err, ErrQueueBudget):
+				t.Fatal(err)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"append": func(t *rapid.T) {
+				frames, sent := draw(t)
+				check(t, q.Append(c, bytes.Join(frames, nil), sent, now), frames, sent)
+			},
+			"append shared": func(t *rapid.T) {
+				frames, sent := draw(t)
+				shared++
+				s := NewShared(bytes.Join(frames, nil), func([]byte) { shared-- })
+				check(t, q.AppendShared(c, s, sent, now), frames, sent)
+				s.Release()
+			},
+			"write": func(t *rapid.T) {
+				n := rapid.IntRange(0, q.Len()).Draw(t, "bytes")
+				q.Advance(c, n)
+				m.written += n
+			},
+			"cut":  func(*rapid.T) { q.Cut(c); m.cut() },
+			"tick": func(*rapid.T) { now++ },
+			"": func(t *rapid.T) {
+				want := m.unsent()
+				if q.Len() != len(want) || q.Empty() != (len(want) == 0) || !bytes.Equal(unsent(&q), want) {
+					t.Fatalf("%d bytes wait, want %d", q.Len(), len(want))
+				}
+				if len(want) > 0 && q.Since() != m.since() {
+					t.Fatalf("since %d, want %d", q.Since(), m.since())
+				}
+				if len(want) == 0 && (b.Used() != 0 || shared != 0) {
+					t.Fatalf("an empty queue holds %d bytes and %d shared frames", b.Used(), shared)
+				}
+			},
+		})
+		q.Reset(c)
+		if q != (Queue{}) || b.Used() != 0 || shared != 0 {
+			t.Fatalf("after Reset: %+v, %d bytes, %d shared frames", q, b.Used(), shared)
+		}
+	})
+}
+
+func TestSlowClientMakesNoGarbage(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	s := NewShared(frameOf(1000, 0), nil)
+	p, dst := frameOf(3000, 0), make([][]byte, 0, 64)
+	var q Queue
+	var now Tick
+	if n := testing.AllocsPerRun(200, func() {
+		for range 5 { // as many buffers as the Pool keeps
+			now++
+			if q.Append(c, p, 0, now) != nil || q.AppendShared(c, s, 0, now) != nil {
+				t.Fatal("no buffer")
+			}
+		}
+		for !q.Empty() {
+			q.Buffers(dst)
+			q.Advance(c, min(q.Len(), 1700))
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestTrimmedPoolKeepsNoPieces(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	s := NewShared(frameOf(100, 0), nil)
+	var q Queue
+	for range 2 * maxPieces {
+		if err := q.AppendShared(c, s, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q.Reset(c)
+	if c.pieces.kept != maxPieces {
+		t.Errorf("%d pieces are kept, want %d", c.pieces.kept, maxPieces)
+	}
+	c.Trim()
+	if c.pieces != (pieces{}) {
+		t.Errorf("%d pieces are kept after Trim", c.pieces.kept)
+	}
+}
+
+func BenchmarkQueueAppendAdvance(b *testing.B) {
+	c := NewPool(NewBudget(1 << 20))
+	p, dst := frameOf(128, 0), make([][]byte, 0, 64)
+	var q Queue
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := q.Append(c, p, 0, 1); err != nil {
+			b.Fatal(err)
+		}
+		q.Buffers(dst)
+		q.Advance(c, q.Len())
+	}
+}
+
+func BenchmarkQueueAppendShared(b *testing.B) {
+	c := NewPool(NewBudget(1 << 20))
+	s := NewShared(frameOf(128, 0), nil)
+	var q Queue
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := q.AppendShared(c, s, 0, 1); err != nil {
+			b.Fatal(err)
+		}
+		q.Advance(c, q.Len())
+	}
+}

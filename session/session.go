@@ -1,0 +1,137 @@
+package session
+
+import "github.com/gobwas/ws"
+
+// Session is what one open WebSocket connection needs beyond its socket. It
+// belongs to one loop; none of its methods may be called from elsewhere.
+//
+// It is made of parts that know nothing of each other: the [Reader] turns
+// bytes into messages, the [Queue] keeps what the socket would not take, the
+// [Closing] walks through the close handshake, and the [Heartbeat] judges
+// whether the peer is alive.
+type Session struct {
+	Reader
+	Queue     Queue
+	Closing   Closing
+	Heartbeat Heartbeat
+}
+
+// Release gives back every buffer. The session is as new afterwards.
+func (s *Session) Release(c *Context) {
+	s.Reader.Release(c)
+	s.Queue.Reset(c.Pool)
+	*s = Session{}
+}
+
+// Closing is the close handshake of RFC 6455 §7.1 as a state machine. The
+// zero Closing is an open connection.
+type Closing struct {
+	sent, received bool
+	code           uint16
+}
+
+// Open reports whether neither side has begun to close.
+func (c *Closing) Open() bool { return !c.sent && !c.received }
+
+// Sent reports whether our Close frame has been encoded.
+func (c *Closing) Sent() bool { return c.sent }
+
+// Done reports whether both Close frames are through, so that the server may
+// close the TCP connection (RFC 6455 §7.1.1).
+func (c *Closing) Done() bool { return c.sent && c.received }
+
+// Code is the code of the Close frame that came first, ours or the peer's;
+// 1006 while there has been none.
+func (c *Closing) Code() ws.StatusCode {
+	if c.Open() {
+		return ws.StatusAbnormalClosure
+	}
+	return ws.StatusCode(c.code)
+}
+
+// Start appends our Close frame to dst, unless one was sent before.
+func (c *Closing) Start(dst []byte, code ws.StatusCode, reason string) []byte {
+	if c.sent {
+		return dst
+	}
+	if !c.received {
+		c.code = uint16(code)
+	}
+	c.sent = true
+	return AppendClose(dst, code, reason)
+}
+
+// Receive takes the peer's Close frame and appends the answer that RFC 6455
+// §5.5.1 asks for: the same code, if ours was not sent already.
+func (c *Closing) Receive(dst []byte, code ws.StatusCode) []byte {
+	if !c.sent {
+		c.code = uint16(code)
+		dst = AppendClose(dst, code, "")
+	}
+	c.sent, c.received = true, true
+	return dst
+}
+
+// Heartbeat judges a peer by the bytes it sends: any byte is a sign of life.
+// Messages arm no timer; the wheel asks when the last known deadline comes,
+// and is told the next one.
+type Heartbeat struct {
+	seen   Tick   // when bytes came last
+	pinged Tick   // when the open ping was sent
+	sentAt uint32 // the same in milliseconds, for the round-trip time
+	asked  bool   // a ping is open
+}
+
+// Verdict is what is to be done about a peer.
+type Verdict uint8
+
+const (
+	// Alive: nothing to do.
+	Alive Verdict = iota
+	// Ask: send a ping and call Asked.
+	Ask
+	// Dead: the ping was not answered in time.
+	Dead
+)
+
+// Seen notes that bytes have come. It is all that a message costs.
+func (h *Heartbeat) Seen(now Tick) { h.seen = now }
+
+// Asked notes that a ping was sent, at the given millisecond of the loop's
+// clock.
+func (h *Heartbeat) Asked(now Tick, milli uint32) {
+	h.pinged, h.sentAt, h.asked = now, milli, true
+}
+
+// Answered takes a pong. It returns when the ping that it answers was sent,
+// and false for a pong that nobody asked for (RFC 6455 §5.5.3 allows it).
+func (h *Heartbeat) Answered() (milli uint32, ok bool) {
+	ok, h.asked = h.asked, false
+	return h.sentAt, ok
+}
+
+// Check says what is to be done now and when to check again. early is how
+// much sooner than interval the peer may be asked, so that many sessions are
+// not asked in one storm. suspended says that input is waiting unread: the
+// pong may be behind it, so that silence means nothing.
+func (h *Heartbeat) Check(now, interval, timeout, early Tick, suspended bool) (Verdict, Tick) {
+	if h.asked && !h.seen.Before(h.pinged) {
+		h.asked = false // not the pong, but life
+	}
+	switch {
+	case suspended:
+		if h.asked {
+			h.pinged = now // the answer's time runs from when we can hear it
+		}
+		return Alive, now + timeout
+	case h.asked:
+		if due := h.pinged + timeout; now.Before(due) {
+			return Alive, due
+		}
+		return Dead, now
+	}
+	if due := h.seen + interval - early; now.Before(due) {
+		return Alive, due
+	}
+	return Ask, now + timeout
+}
