@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/config"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// drain is how a loop sends its sessions away.
+type drain struct {
+	order []departure // who is still to be told, in random order
+	total int
+	begun session.Tick
+	took  session.Tick // the window
+	empty chan struct{}
+	gone  bool
+}
+
+// departure names a session of the loop.
+type departure struct{ slot, generation uint32 }
+
+// beginDrain starts closing the sessions of l, spread over window.
+func (l *loop) beginDrain(window session.Tick) <-chan struct{} {
+	d := &drain{begun: l.now, took: window, empty: make(chan struct{})}
+	l.slab.all(func(c *client) {
+		if c.state == open {
+			d.order = append(d.order, departure{c.timer.Slot, c.generation})
+		}
+	})
+	l.random.Shuffle(len(d.order), func(i, j int) { d.order[i], d.order[j] = d.order[j], d.order[i] })
+	d.total = len(d.order)
+	l.drain = d
+	l.metrics.Gauge(metrics.DrainRemaining, int64(d.total))
+	return d.empty
+}
+
+// drainTick closes as many sessions as are due by now.
+func (l *loop) drainTick() {
+	d := l.drain
+	left := 0
+	if elapsed := l.now - d.begun; elapsed < d.took {
+		left = int(int64(d.total) * int64(d.took-elapsed) / int64(d.took))
+	}
+	for len(d.order) > left {
+		last := len(d.order) - 1
+		next := d.order[last]
+		d.order = d.order[:last]
+		l.metrics.Gauge(metrics.DrainRemaining, -1)
+		if c := l.slab.find(session.Ref{Slot: next.slot, Generation: next.generation}); c != nil {
+			l.dismiss(c, ws.StatusGoingAway, metrics.ReasonDrain, "going away")
+		}
+	}
+	if l.slab.used == 0 && !d.gone {
+		d.gone = true
+		close(d.empty)
+	}
+}
+
+// dismiss closes an open session from a callback that is not its own.
+func (l *loop) dismiss(c *client, code ws.StatusCode, reason metrics.Reason, text string) {
+	if c.state != open {
+		return
+	}
+	defer c.guard()
+	l.close(c, code, reason, text)
+	l.flush(c)
+	l.resume(c) // the peer's Close frame may be behind what was held
+}
+
+// ErrCut is returned by Shutdown when connections were cut before they had
+// closed.
+var ErrCut = errors.New("connections were cut before they had closed")
+
+// settleTime is how long a quiesced listener is kept open: until every client
+// whose TCP handshake was under way has reached the queue, also one whose last
+// segment must be sent again after the first retransmission time-out, a second.
+const settleTime = 1200 * time.Millisecond
+
+// Shutdown takes the node out of service: it is not ready at once; newcomers
+// are answered 503 for drain.delay; then the port is closed without resetting
+// anybody, and the sessions are closed with 1001 in random order, spread over
+// drain.window. It returns when all are gone. When drain.timeout or ctx ends
+// first, the rest is cut off and the error is [ErrCut]. Serve returns then.
+//
+// Calls after the first wait for it.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.shutdown.Do(func() {
+		cfg := g.drainConfig.Load()
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Timeout))
+		defer cancel()
+		g.shutdownErr = g.leave(ctx, cfg)
+		g.stop()
+	})
+	return g.shutdownErr
+}
+
+// leave does what Shutdown says, up to the end of ctx.
+func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) error {
+	g.draining.Store(true)
+	g.log.Info("draining", "delay", time.Duration(cfg.Delay), "window", time.Duration(cfg.Window), "connections", g.sessions.Load())
+	if !sleep(ctx, time.Duration(cfg.Delay)) {
+		return ErrCut
+	}
+	var empty []<-chan struct{}
+	for _, l := range g.loops {
+		l.do(func(l *loop) {
+			for _, e := range l.entrances {
+				if err := e.listener.Quiesce(); err != nil {
+					g.log.Warn("listener not quiesced: clients may be reset", "err", err)
+				}
+			}
+			empty = append(empty, l.beginDrain(ticks(cfg.Window)))
+		})
+	}
+	settled := sleep(ctx, settleTime)
+	for _, l := range g.loops {
+		l.do((*loop).closeEntrances)
+	}
+	if !settled {
+		return ErrCut
+	}
+	if err := g.http.shutdown(ctx); err != nil {
+		return ErrCut
+	}
+	for _, ch := range empty {
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return ErrCut
+		}
+	}
+	return nil
+}
+
+// sleep waits for d, and is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

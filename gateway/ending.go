@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// close begins the close handshake from our side: the Close frame goes out
+// behind what was sent before, the peer's is awaited.
+func (l *loop) close(c *client, code ws.StatusCode, reason metrics.Reason, text string) {
+	if c.state != open {
+		return
+	}
+	c.state = closing
+	c.reason = reason
+	l.out = c.Closing.Start(l.out, code, text)
+	l.wheel.Arm(&c.timer, l.now+1+l.g.settings.Load().closeTime)
+}
+
+// fail ends a session after an error that leaves nothing to be said by the
+// peer (RFC 6455 §7.1.7): a Close frame, then the end of our direction, and
+// what still comes is thrown away.
+func (l *loop) fail(c *client, code ws.StatusCode, reason metrics.Reason, text string) {
+	if c.state == open {
+		c.reason = reason
+	}
+	l.out = c.Closing.Start(l.out, code, text)
+	l.leave(c)
+}
+
+// leave sends the last words in l.out and ends our direction behind them. The
+// socket is closed when the peer closes its side, or when the time is up.
+func (l *loop) leave(c *client) {
+	l.unhold(c)
+	c.Reader.Release(l.context)
+	c.state = leaving
+	l.wheel.Arm(&c.timer, l.now+1+l.g.settings.Load().closeTime)
+	l.flush(c)
+	if c.conn.Open() && !c.writing {
+		l.depart(c)
+	}
+	l.register(c)
+}
+
+// depart ends our direction, once the last words of a leaving client are out.
+func (l *loop) depart(c *client) {
+	if c.Closing.Done() {
+		// Both Close frames are through: the server may close first
+		// (RFC 6455 §7.1.1), and the peer has nothing more to send.
+		l.drop(c, c.reason)
+		return
+	}
+	c.conn.CloseWrite()
+}
+
+// unhold gives up the input that was waiting.
+func (l *loop) unhold(c *client) {
+	if c.held == nil {
+		return
+	}
+	l.letGo(c)
+	if c.upgraded {
+		l.metrics.Gauge(metrics.ParkedSessions, -1)
+	}
+}
+
+// drop closes the socket of c now and ends its session. reason is why, unless
+// the end had begun before for another.
+func (l *loop) drop(c *client, reason metrics.Reason) {
+	if !c.conn.Open() {
+		if c.state == orphaned {
+			l.vacate(c) // the loop stops, and the answer never came
+		}
+		return
+	}
+	if c.registered {
+		l.poller.Del(c.conn.FD())
+		c.registered = false
+	}
+	c.conn.Close()
+	l.out = l.out[:0]
+	l.unhold(c)
+	l.wheel.Disarm(&c.timer)
+	if c.writing {
+		c.writing = false
+		delete(l.stalled, c)
+	}
+	closing := c.Closing
+	c.Session.Release(l.context)
+	c.Closing = closing
+	l.weigh(c)
+
+	if !c.upgraded {
+		if c.state == heading {
+			l.metrics.Handshake(metrics.ResultClientGone, l.since(c.began))
+		}
+		l.vacate(c)
+		return
+	}
+	if c.state == open {
+		c.reason = reason
+	}
+	l.g.sessions.Add(-1)
+	l.metrics.Closed(c.hub.index, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
+	c.state = orphaned
+	if !c.waiting {
+		l.farewell(c)
+	}
+}
+
+// vacate frees the slot of c, whose socket is closed or somebody else's.
+func (l *loop) vacate(c *client) {
+	l.wheel.Disarm(&c.timer)
+	l.letGo(c)
+	if !c.upgraded {
+		l.g.pending.Add(-1)
+		l.metrics.Gauge(metrics.HandshakesInFlight, -1)
+	}
+	l.slab.put(c)
+}
+
+// expire runs when the timer of a client does.
+func (l *loop) expire(t *session.Timer) {
+	c := l.slab.at(t.Slot)
+	defer c.guard()
+	switch c.state {
+	case heading:
+		l.refuse(c, errHeadTooSlow)
+	case open:
+		l.overdue(c)
+	case closing, leaving:
+		if c.state == closing {
+			c.reason = closeTimedOut(c.reason)
+		}
+		l.drop(c, metrics.ReasonCloseTimeout)
+	}
+}
+
+// closeTimedOut keeps the reason for which a close began: that the peer did
+// not answer it is only then worth a reason when there was no worse.
+func closeTimedOut(began metrics.Reason) metrics.Reason {
+	if began == metrics.ReasonDrain || began == metrics.ReasonBackend {
+		return metrics.ReasonCloseTimeout
+	}
+	return began
+}
+
+// overdue looks at every deadline of an open session, and arms the timer for
+// the next. Messages do not move the timer; they are looked for here.
+func (l *loop) overdue(c *client) {
+	s := l.g.settings.Load()
+	if c.writing && l.now-c.Queue.Since() >= s.queueAge {
+		l.slow(c, metrics.ReasonSlowConsumerAge)
+		return
+	}
+	if c.Partial() && l.now-c.Started() >= s.messageAge {
+		l.fail(c, ws.StatusPolicyViolation, metrics.ReasonMessageAge, "message not complete in time")
+		return
+	}
+	verdict, next := c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), c.held != nil)
+	switch verdict {
+	case session.Dead:
+		l.drop(c, metrics.ReasonHeartbeat)
+		return
+	case session.Ask:
+		c.Heartbeat.Asked(l.now, l.micros())
+		l.metrics.Inc(metrics.PingsSent)
+		l.out = append(l.out, ping...)
+		l.flush(c)
+		if c.state != open {
+			return
+		}
+	}
+	l.wheel.Arm(&c.timer, next)
+	if c.writing {
+		l.wheel.Hasten(&c.timer, c.Queue.Since()+s.queueAge)
+	}
+	if c.Partial() {
+		l.wheel.Hasten(&c.timer, c.Started()+s.messageAge)
+	}
+}
+
+// early is how much sooner than after the whole interval c is asked. Every
+// slot has its own, so that sessions do not fall into step.
+func (c *client) early(s *settings) session.Tick {
+	const golden = 2654435769 // 2^32 divided by the golden ratio: spreads what is close (Knuth)
+	return session.Tick(c.timer.Slot*golden>>16) % (s.early + 1)
+}
+
+// ping is a Ping frame without payload: any answer is as good as any other.
+var ping = ws.MustCompileFrame(ws.NewPingFrame(nil))
+
+// closeRemovedHubs closes the sessions of hubs that a reload took away.
+func (l *loop) closeRemovedHubs() bool {
+	l.slab.all(func(c *client) {
+		if c.state == open && c.hub.now.Load().gone {
+			l.dismiss(c, ws.StatusGoingAway, metrics.ReasonHubRemoved, "hub removed")
+		}
+	})
+	return true
+}

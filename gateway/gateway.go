@@ -1,0 +1,295 @@
+// Package gateway is the product: it holds WebSocket sessions in a few event
+// loops, takes their messages to upstreams, and delivers what comes back.
+//
+// [New] listens, [Gateway.Serve] serves until [Gateway.Shutdown] has drained
+// the node. The files follow a frame's way: accept.go, open.go, receive.go,
+// ask.go, send.go, and ending.go; loop.go is where they meet. What all of it
+// stands on is in the packages session, which does no I/O, and netpoll, which
+// does nothing else.
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/gateway/config"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// Options are what a Gateway is made of.
+type Options struct {
+	Config   *config.Config
+	Log      *slog.Logger
+	Metrics  *metrics.Set    // made with as many loops as Loops says
+	Schemes  map[string]Open // the protocols spoken to upstreams, by URL scheme
+	Buffered int64           // bytes buffered at most for all clients, unless configured
+}
+
+// Loops is how many loops cfg asks for on this machine.
+//
+// By default it is one fewer than the processors that Go uses, at least one:
+// a loop is a goroutine that is always ready to run under load, and where all
+// processors have one, other goroutines wait for milliseconds.
+func Loops(cfg *config.Config) int {
+	if cfg.Loops > 0 {
+		return cfg.Loops
+	}
+	return max(1, runtime.GOMAXPROCS(0)-1)
+}
+
+// Gateway is one node. Its methods may be called from any goroutine but the
+// loops'.
+type Gateway struct {
+	log         *slog.Logger
+	metrics     *metrics.Set
+	schemes     map[string]Open
+	settings    atomic.Pointer[settings]
+	drainConfig atomic.Pointer[config.Drain]
+	budget      *session.Budget
+	buffered    int64
+	maximum     int64 // connections that the descriptors allow
+	ids         *session.IDKey
+	node        uint64
+	reserve     *netpoll.Reserve
+	inherited   []*netpoll.Listener
+	addr        netip.AddrPort
+	loops       []*loop
+	http        *httpSide
+
+	sessions atomic.Int64
+	pending  atomic.Int64 // sockets that are no session: heads awaited, refusals on their way
+	draining atomic.Bool
+
+	reload      sync.Mutex
+	hubs        map[string]*hub
+	shutdown    sync.Once
+	shutdownErr error
+	ended       chan error // why Serve returns
+}
+
+// ErrClosed is what Serve returns after Shutdown or Close.
+var ErrClosed = errors.New("gateway closed")
+
+// DescriptorReserve is how many of limit descriptors are kept from sessions: a
+// tenth, and at least 64, for newcomers who have to be refused and for
+// everything that is no client.
+func DescriptorReserve(limit uint64) int { return int(min(limit, max(limit/10, 64))) }
+
+// New makes a node and listens, on the sockets that were handed in if there
+// are any. Clients wait until Serve.
+func New(o Options) (_ *Gateway, err error) {
+	g := &Gateway{
+		log:      o.Log,
+		metrics:  o.Metrics,
+		schemes:  o.Schemes,
+		buffered: o.Buffered,
+		budget:   session.NewBudget(o.Buffered),
+		ended:    make(chan error, 1),
+	}
+	defer func() {
+		if err != nil {
+			g.release()
+		}
+	}()
+	var random [40]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, err
+	}
+	g.ids = session.NewIDKey([32]byte(random[:32]))
+	g.node = binary.LittleEndian.Uint64(random[32:])
+
+	limit, err := netpoll.RaiseDescriptorLimit()
+	if err != nil {
+		return nil, err
+	}
+	g.maximum = max(1, int64(limit)-int64(DescriptorReserve(limit)))
+	if g.reserve, err = netpoll.NewReserve(); err != nil {
+		return nil, err
+	}
+	g.http = newHTTPSide(g)
+	if err := g.configure(o.Config); err != nil {
+		return nil, err
+	}
+	listeners, err := g.listen(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	g.addr = listeners[0].Addr()
+	for i := range Loops(o.Config) {
+		l, err := newLoop(g, i)
+		if err != nil {
+			closeAll(listeners)
+			for _, l := range g.loops {
+				l.release()
+			}
+			return nil, err
+		}
+		g.loops = append(g.loops, l)
+		if g.inherited == nil {
+			l.entrances = []*entrance{{loop: l, listener: listeners[i]}}
+			continue
+		}
+		for _, shared := range g.inherited {
+			l.entrances = append(l.entrances, &entrance{loop: l, listener: shared})
+		}
+	}
+	g.export()
+	return g, nil
+}
+
+// keepAlive is for parked sessions, whose heartbeat is suspended.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
+
+// listen returns a listener for each loop, or those that were handed in.
+func (g *Gateway) listen(cfg *config.Config) ([]*netpoll.Listener, error) {
+	o := netpoll.Options{
+		KeepAliveIdle:     keepAlive.Idle,
+		KeepAliveInterval: keepAlive.Interval,
+		KeepAliveCount:    keepAlive.Count,
+		// For a peer that vanished with data under way. A slow one shall meet
+		// the queue's limit first and be told so.
+		UserTimeout: time.Duration(cfg.Limits.QueueAge+cfg.Limits.Close) + 5*time.Second,
+	}
+	inherited, err := netpoll.Inherited(o)
+	if err != nil {
+		return nil, err
+	}
+	if len(inherited) > 0 {
+		g.inherited = inherited
+		return inherited, nil
+	}
+	return netpoll.Listen(cfg.Listen, Loops(cfg), o)
+}
+
+// export adds the values that belong to no loop to the metrics.
+func (g *Gateway) export() {
+	g.metrics.GaugeFunc("sluice_connections_limit", "Connections that this node accepts at most.",
+		func() float64 { return float64(g.settings.Load().connections) })
+	g.metrics.GaugeFunc("sluice_buffered_bytes", "Bytes buffered for all clients.",
+		func() float64 { return float64(g.budget.Used()) })
+	g.metrics.GaugeFunc("sluice_buffered_bytes_limit", "Bytes that may be buffered for all clients.",
+		func() float64 { return float64(g.budget.Limit()) })
+	g.metrics.GaugeFunc("sluice_http_connections", "Connections that speak plain HTTP on the clients' port.",
+		func() float64 { return float64(g.http.count.Load()) })
+}
+
+// Addr is where clients connect.
+func (g *Gateway) Addr() netip.AddrPort { return g.addr }
+
+// Ready is nil while newcomers are welcome.
+func (g *Gateway) Ready() error {
+	switch {
+	case g.draining.Load():
+		return errors.New("draining")
+	case g.sessions.Load() >= g.settings.Load().connections:
+		return errors.New("connection limit reached")
+	case g.crowded():
+		return errors.New("buffers almost used up")
+	}
+	return nil
+}
+
+// Serve serves clients. It returns [ErrClosed] after Shutdown or Close, and
+// any other error when a loop has died: the process can only end then.
+func (g *Gateway) Serve() error {
+	for _, l := range g.loops {
+		if err := l.run(); err != nil {
+			g.stop()
+			return err
+		}
+	}
+	var beside sync.WaitGroup
+	done := make(chan struct{})
+	beside.Go(func() { returnMemory(done) })
+	beside.Go(func() { g.http.server.Serve(g.http) })
+	err := <-g.ended
+	close(done)
+	g.http.drop()
+	beside.Wait()
+	return err
+}
+
+// fatal ends Serve: a loop cannot go on.
+func (g *Gateway) fatal(err error) {
+	select {
+	case g.ended <- fmt.Errorf("event loop: %w", err):
+	default:
+	}
+}
+
+// Close cuts every connection and ends Serve.
+func (g *Gateway) Close() error {
+	g.shutdown.Do(func() {
+		g.draining.Store(true)
+		g.stop()
+	})
+	return nil
+}
+
+// stop ends the loops and what runs beside them.
+func (g *Gateway) stop() {
+	g.http.drop()
+	for _, l := range g.loops {
+		l.stop()
+	}
+	g.release()
+	select {
+	case g.ended <- ErrClosed:
+	default:
+	}
+}
+
+// release gives back what belongs to no loop.
+func (g *Gateway) release() {
+	if g.reserve != nil {
+		g.reserve.Close()
+	}
+	closeAll(g.inherited)
+}
+
+func closeAll(listeners []*netpoll.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
+// Reload puts what cfg says of hubs, limits, heartbeats and draining into
+// force, for the sessions that exist too. All of it or, with an error, nothing.
+// What only a restart can change is the caller's to refuse.
+func (g *Gateway) Reload(cfg *config.Config) error { return g.configure(cfg) }
+
+func (g *Gateway) configure(cfg *config.Config) error {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	s, apply, err := newSettings(cfg, g.schemes, g.hubs, g.metrics, g.maximum)
+	if err != nil {
+		return err
+	}
+	gone := len(g.hubs)
+	g.hubs = apply()
+	g.settings.Store(s)
+	drain := cfg.Drain
+	g.drainConfig.Store(&drain)
+	g.budget.SetLimit(g.buffered)
+	if cfg.Limits.Buffered > 0 {
+		g.budget.SetLimit(int64(cfg.Limits.Buffered))
+	}
+	g.http.limit.Store(int64(cfg.Limits.HTTPConnections))
+	if gone > 0 {
+		for _, l := range g.loops {
+			l.post(letter{run: (*loop).closeRemovedHubs}, 0)
+		}
+	}
+	return nil
+}

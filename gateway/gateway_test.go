@@ -1,0 +1,344 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
+
+	"sluice/gateway/config"
+	"sluice/gateway/upstream"
+	"sluice/gateway/upstream/echo"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+func TestMain(m *testing.M) {
+	if child := os.Getenv(childVariable); child != "" {
+		os.Exit(runChild(child))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience bounds every wait of a test. It is no part of what is tested.
+const patience = 20 * time.Second
+
+// node is a gateway under test, on a free port of the loopback.
+type node struct {
+	*Gateway
+	t        *testing.T
+	registry *prometheus.Registry
+	log      *logBuffer
+}
+
+// start serves a gateway for the test. edit changes the default configuration.
+func start(t *testing.T, edit func(*config.Config), upstreams ...upstream.Upstream) *node {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Listen = "127.0.0.1:0"
+	cfg.Drain = config.Drain{}
+	if edit != nil {
+		edit(cfg)
+	}
+	n := &node{t: t, registry: prometheus.NewRegistry(), log: new(logBuffer)}
+	g, err := makeGateway(cfg, n.registry, n.log, upstreams...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Gateway = g
+	served := make(chan error, 1)
+	go func() { served <- g.Serve() }()
+	t.Cleanup(func() {
+		g.Close()
+		if err := <-served; !errors.Is(err, ErrClosed) {
+			t.Errorf("Serve returned %v", err)
+		}
+	})
+	return n
+}
+
+// makeGateway makes a gateway whose scheme test: is the first of upstreams.
+func makeGateway(cfg *config.Config, r prometheus.Registerer, log io.Writer, upstreams ...upstream.Upstream) (*Gateway, error) {
+	set := metrics.New(metrics.Options{Loops: Loops(cfg), ProtocolErrorKinds: session.Kinds()})
+	r.MustRegister(set)
+	return New(Options{
+		Config:  cfg,
+		Log:     slog.New(slog.NewTextHandler(log, nil)),
+		Metrics: set,
+		Schemes: map[string]Open{
+			"echo": func(string, *url.URL) (upstream.Upstream, error) { return echo.Upstream{}, nil },
+			"test": func(string, *url.URL) (upstream.Upstream, error) { return upstreams[0], nil },
+		},
+		Buffered: 1 << 30,
+	})
+}
+
+// withUpstream makes the upstream of the default hub the one of the test.
+func withUpstream(cfg *config.Config) {
+	hub := cfg.Hubs["default"]
+	hub.Upstream.URL = "test:"
+	cfg.Hubs["default"] = hub
+}
+
+// logBuffer keeps what the gateway logs.
+type logBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// metric returns the sum of a metric over the series whose labels include all
+// of the given name=value pairs.
+func (n *node) metric(name string, labels ...string) float64 {
+	n.t.Helper()
+	families, err := n.registry.Gather()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if hasLabels(m, labels) {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
+}
+
+func hasLabels(m *dto.Metric, want []string) bool {
+	for _, w := range want {
+		found := false
+		for _, l := range m.GetLabel() {
+			found = found || l.GetName()+"="+l.GetValue() == w
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// eventually waits until ok is true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// closedFor waits until one connection has been counted as closed for reason.
+func (n *node) closedFor(reason metrics.Reason) {
+	n.t.Helper()
+	eventually(n.t, "a connection closed for "+reason.String(), func() bool {
+		return n.metric("sluice_connections_closed_total", "reason="+reason.String()) > 0
+	})
+}
+
+// peer is a client that speaks raw bytes.
+type peer struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+// connect opens a TCP connection to the node and says nothing.
+func (n *node) connect() *peer {
+	n.t.Helper()
+	c, err := net.Dial("tcp", n.Addr().String())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	p := &peer{Conn: c, t: n.t, r: bufio.NewReader(c)}
+	c.SetDeadline(time.Now().Add(patience))
+	n.t.Cleanup(func() { c.Close() })
+	return p
+}
+
+const key = "dGhlIHNhbXBsZSBub25jZQ=="
+
+// request is a proper upgrade request for a path, with more header lines.
+func request(path string, lines ...string) string {
+	head := "GET " + path + " HTTP/1.1\r\nHost: sluice.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n"
+	for _, l := range lines {
+		head += l + "\r\n"
+	}
+	return head + "\r\n"
+}
+
+// dial connects and upgrades at the default hub's path.
+func (n *node) dial(lines ...string) *peer {
+	n.t.Helper()
+	p := n.connect()
+	p.say(request("/", lines...))
+	p.wantStatus(http.StatusSwitchingProtocols)
+	return p
+}
+
+func (p *peer) say(s string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.Conn, s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// send writes frames as they are.
+func (p *peer) send(frames ...[]byte) {
+	p.t.Helper()
+	for _, f := range frames {
+		if _, err := p.Write(f); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// wantStatus reads an HTTP response head and returns it.
+func (p *peer) wantStatus(status int) *http.Response {
+	p.t.Helper()
+	resp, err := http.ReadResponse(p.r, nil)
+	if err != nil {
+		p.t.Fatalf("want status %d: %v", status, err)
+	}
+	if resp.StatusCode != status {
+		body, _ := io.ReadAll(resp.Body)
+		p.t.Fatalf("status %d (%s), want %d", resp.StatusCode, body, status)
+	}
+	return resp
+}
+
+// frame reads one frame.
+func (p *peer) frame() (ws.Frame, error) { return ws.ReadFrame(p.r) }
+
+func (p *peer) want(op ws.OpCode, payload string) {
+	p.t.Helper()
+	f, err := p.frame()
+	if err != nil {
+		p.t.Fatalf("want %s: %v", describe(op, payload), err)
+	}
+	if f.Header.OpCode != op || string(f.Payload) != payload {
+		p.t.Fatalf("got %s, want %s", describe(f.Header.OpCode, string(f.Payload)), describe(op, payload))
+	}
+}
+
+func describe(op ws.OpCode, payload string) string {
+	if len(payload) > 40 {
+		payload = fmt.Sprintf("%s… (%d bytes)", payload[:40], len(payload))
+	}
+	return fmt.Sprintf("frame %#x %q", op, payload)
+}
+
+// wantClose reads frames up to a Close frame with that code, and the end of
+// the stream behind it.
+func (p *peer) wantClose(code ws.StatusCode) {
+	p.t.Helper()
+	for {
+		f, err := p.frame()
+		if err != nil {
+			p.t.Fatalf("want a Close frame with %d: %v", code, err)
+		}
+		if f.Header.OpCode != ws.OpClose {
+			continue
+		}
+		if got, _ := ws.ParseCloseFrameData(f.Payload); got != code {
+			p.t.Fatalf("close code %d, want %d", got, code)
+		}
+		break
+	}
+	p.wantEnd()
+}
+
+// wantEnd wants the end of the stream, not a reset.
+func (p *peer) wantEnd() {
+	p.t.Helper()
+	if _, err := p.r.ReadByte(); err != io.EOF {
+		p.t.Fatalf("got %v, want the end of the stream", err)
+	}
+}
+
+var testMask = [4]byte{0x12, 0x34, 0x56, 0x78}
+
+func text(s string) []byte { return session.AppendMasked(nil, ws.OpText, []byte(s), testMask) }
+
+func control(op ws.OpCode, payload string) []byte {
+	return session.AppendMasked(nil, op, []byte(payload), testMask)
+}
+
+func closeFrame(code ws.StatusCode) []byte {
+	return control(ws.OpClose, string(ws.NewCloseFrameBody(code, "")))
+}
+
+// lateUpstream answers when the test says so.
+type lateUpstream struct {
+	events chan lateEvent
+	wants  upstream.Type
+}
+
+// lateEvent is an event that waits for its answer.
+type lateEvent struct {
+	upstream.Event
+	data string
+	sink upstream.Sink
+}
+
+func newLate(wants upstream.Type) *lateUpstream {
+	return &lateUpstream{events: make(chan lateEvent, 1<<16), wants: wants}
+}
+
+func (u *lateUpstream) Traits() upstream.Traits { return upstream.Traits{Events: u.wants} }
+
+func (u *lateUpstream) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, bool) {
+	u.events <- lateEvent{Event: *ev, data: string(ev.Data), sink: late}
+	return upstream.Reply{}, false
+}
+
+// next waits for the next event.
+func (u *lateUpstream) next(t *testing.T, want upstream.Type) lateEvent {
+	t.Helper()
+	select {
+	case ev := <-u.events:
+		if ev.Type != want {
+			t.Fatalf("event %v, want %v", ev.Type, want)
+		}
+		return ev
+	case <-time.After(patience):
+		t.Fatalf("no event, want %v", want)
+		panic("unreachable")
+	}
+}
+
+// answer echoes the event's message.
+func (ev lateEvent) answer() {
+	ev.sink.Reply(ev.From, upstream.Reply{Op: ev.Op, Data: []byte(ev.data)})
+}

@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/config"
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+)
+
+func beats(interval, timeout time.Duration) func(*config.Config) {
+	return func(cfg *config.Config) {
+		cfg.Heartbeat = config.Heartbeat{Interval: config.Duration(interval), Timeout: config.Duration(timeout)}
+	}
+}
+
+func TestSilentPeerIsPingedAndDropped(t *testing.T) {
+	const interval, timeout = 600 * time.Millisecond, 300 * time.Millisecond
+	late := newLate(upstream.Disconnected)
+	n := start(t, func(cfg *config.Config) {
+		withUpstream(cfg)
+		beats(interval, timeout)(cfg)
+	}, late)
+	p := n.dial()
+	began := time.Now()
+	p.want(ws.OpPing, "")
+	asked := time.Since(began)
+	if asked < interval*3/8-tick || asked > interval+2*tick {
+		t.Errorf("pinged after %v, want between 3/8 of %v and all of it", asked, interval)
+	}
+	p.wantEnd()
+	if gone := time.Since(began) - asked; gone < timeout-tick {
+		t.Errorf("dropped %v after the ping, before its %v were over", gone, timeout)
+	}
+	ev := late.next(t, upstream.Disconnected)
+	if ev.Reason != "heartbeat" || ev.Code != ws.StatusAbnormalClosure {
+		t.Errorf("the upstream was told %+v", ev.Event)
+	}
+	n.closedFor(metrics.ReasonHeartbeat)
+}
+
+func TestAnyTrafficIsLife(t *testing.T) {
+	n := start(t, beats(400*time.Millisecond, 300*time.Millisecond))
+	signs := map[string][]byte{
+		"pong":     control(ws.OpPong, ""),
+		"ping":     control(ws.OpPing, ""),
+		"message":  text("here"),
+		"one byte": {0x81},
+	}
+	for name, sign := range signs {
+		t.Run(name, func(t *testing.T) {
+			p := n.dial()
+			p.want(ws.OpPing, "")
+			p.send(sign)
+			for pings := 0; pings < 1; { // asked again, so not dropped for the first
+				f, err := p.frame()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f.Header.OpCode == ws.OpPing {
+					pings++
+				}
+			}
+		})
+	}
+}
+
+func TestPongsAreTimed(t *testing.T) {
+	n := start(t, beats(300*time.Millisecond, 200*time.Millisecond))
+	p := n.dial()
+	p.want(ws.OpPing, "")
+	p.send(control(ws.OpPong, ""))
+	eventually(t, "a round trip is counted", func() bool { return n.metric("sluice_ping_rtt_seconds") == 1 })
+	p.want(ws.OpPing, "")
+}
+
+// What the client sends while it is parked is not read, its pongs included:
+// that must not look like silence.
+func TestLiveClientSurvivesAnUpstreamSlowerThanTheHeartbeat(t *testing.T) {
+	const interval, timeout = 300 * time.Millisecond, 200 * time.Millisecond
+	late := newLate(upstream.Message)
+	n := start(t, func(cfg *config.Config) {
+		withUpstream(cfg)
+		beats(interval, timeout)(cfg)
+	}, late)
+	p := n.dial()
+	p.send(text("one"), text("two"))
+	one := late.next(t, upstream.Message)
+	for elapsed := n.loops[0].uptime(); n.loops[0].uptime()-elapsed < 4*(interval+timeout); {
+		p.send(control(ws.OpPing, "x")) // behind "two": nobody reads it
+		n.loops[0].do(func(*loop) {})
+		time.Sleep(tick / 2)
+	}
+	one.answer()
+	late.next(t, upstream.Message).answer()
+	for _, want := range []string{"one", "two"} {
+		for {
+			f, err := p.frame()
+			if err != nil {
+				t.Fatalf("dropped while it was parked: %v", err)
+			}
+			if f.Header.OpCode == ws.OpText {
+				if string(f.Payload) != want {
+					t.Fatalf("got %q, want %q", f.Payload, want)
+				}
+				break
+			}
+		}
+	}
+}
+
+func TestParkedClientThatIsGoneIsFoundWhenItResumes(t *testing.T) {
+	late := newLate(upstream.Message | upstream.Disconnected)
+	n := start(t, func(cfg *config.Config) {
+		withUpstream(cfg)
+		beats(300*time.Millisecond, 200*time.Millisecond)(cfg)
+	}, late)
+	p := n.dial()
+	p.send(text("one"), text("two"))
+	one := late.next(t, upstream.Message)
+	one.answer()
+	two := late.next(t, upstream.Message)
+	two.answer()
+	p.want(ws.OpText, "one") // and from here on it says nothing
+	if ev := late.next(t, upstream.Disconnected); ev.Reason != "heartbeat" {
+		t.Errorf("ended for %s", ev.Reason)
+	}
+}
+
+// Sessions that came together must not be asked together.
+func TestPingsAreSpreadOverTheInterval(t *testing.T) {
+	const clients, interval = 400, time.Second
+	n := start(t, beats(interval, interval))
+	perTick := make(map[time.Duration]int)
+	began := make(chan struct{})
+	asked := make(chan time.Duration, clients)
+	var peers []*peer
+	for range clients {
+		peers = append(peers, n.dial())
+	}
+	start := time.Now()
+	close(began)
+	for _, p := range peers {
+		go func() {
+			<-began
+			if f, err := p.frame(); err == nil && f.Header.OpCode == ws.OpPing {
+				asked <- time.Since(start)
+				return
+			}
+			asked <- -1
+		}()
+	}
+	for range clients {
+		at := <-asked
+		if at < 0 {
+			t.Fatal("a client was not pinged")
+		}
+		perTick[at/tick]++
+	}
+	for at, count := range perTick {
+		if count > clients/2 {
+			t.Errorf("%d of %d clients were asked within one tick, at %v", count, clients, at*tick)
+		}
+	}
+}

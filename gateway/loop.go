@@ -1,0 +1,286 @@
+package gateway
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"sluice/gateway/handshake"
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// readSize is the loop's read buffer, and how much one socket may say before
+// the others have their turn.
+const readSize = 64 << 10
+
+// loop is one goroutine (the poller's), one epoll set, and the sessions it
+// owns. Every method runs on that goroutine unless it says otherwise; that is
+// why nothing here has a lock but the mailbox.
+type loop struct {
+	g     *Gateway
+	index int
+
+	entrances []*entrance
+	poller    *netpoll.Poller
+	waker     *netpoll.Waker
+	ticker    *netpoll.Ticker
+	vector    netpoll.Vector
+	pieces    [64][]byte // what the vector is made of
+	mail      mailbox
+
+	slab    slab
+	wheel   *session.Wheel
+	context *session.Context
+	deflate *session.Deflater
+	upgrade *handshake.Upgrader
+	head    handshake.Head
+	metrics *metrics.Loop
+	random  *rand.Rand
+
+	start time.Time
+	now   session.Tick
+
+	in    [readSize]byte // what was read last; nobody's between two callbacks
+	out   []byte         // frames for the client at hand; empty between two callbacks
+	event upstream.Event // what the upstream is told: on the heap once, not once a message
+
+	stalled  map[*client]struct{} // clients that do not read as fast as we write
+	idleHeld []*held
+	drain    *drain // nil while serving
+	stopped  sync.Once
+}
+
+// newLoop makes a loop; run starts it.
+func newLoop(g *Gateway, index int) (l *loop, err error) {
+	start := time.Now()
+	pool := session.NewPool(g.budget)
+	l = &loop{
+		g:       g,
+		index:   index,
+		wheel:   session.NewWheel(wheelSlots, 0),
+		context: session.NewContext(pool),
+		deflate: session.NewDeflater(),
+		upgrade: handshake.NewUpgrader(),
+		metrics: g.metrics.Loop(index),
+		random:  rand.New(rand.NewPCG(uint64(start.UnixNano()), uint64(index))),
+		start:   start,
+		stalled: make(map[*client]struct{}),
+	}
+	if l.waker, err = netpoll.NewWaker(); err != nil {
+		return nil, err
+	}
+	if l.ticker, err = netpoll.NewTicker(tick); err != nil {
+		l.waker.Close()
+		return nil, err
+	}
+	if l.poller, err = netpoll.NewPoller(g.fatal); err != nil {
+		l.waker.Close()
+		l.ticker.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// wheelSlots times a tick is the turn of the wheel: 51.2 s.
+const wheelSlots = 512
+
+// run starts the loop: from then on the poller's goroutine calls back. Called
+// by the goroutine that made the loop.
+func (l *loop) run() error {
+	err := l.poller.Add(l.waker.FD(), netpoll.In, l.guarded(l.readMail))
+	if err != nil {
+		return fmt.Errorf("mailbox: %w", err)
+	}
+	l.do(func(l *loop) {
+		if err = l.poller.Add(l.ticker.FD(), netpoll.In, l.guarded(l.onTick)); err != nil {
+			err = fmt.Errorf("timer: %w", err)
+			return
+		}
+		for _, e := range l.entrances {
+			if err = e.watch(); err != nil {
+				err = fmt.Errorf("listener: %w", err)
+				return
+			}
+		}
+	})
+	return err
+}
+
+// closeEntrances ends this loop's accepting for good.
+func (l *loop) closeEntrances() {
+	for _, e := range l.entrances {
+		e.close()
+	}
+}
+
+// stop ends the loop once its sessions are gone. Called by any goroutine.
+func (l *loop) stop() {
+	l.stopped.Do(func() {
+		done := make(chan struct{})
+		l.post(letter{run: func(l *loop) bool {
+			defer close(done)
+			l.closeEntrances()
+			l.slab.all(func(c *client) { l.drop(c, metrics.ReasonShutdown) })
+			l.poller.Del(l.waker.FD())
+			l.poller.Del(l.ticker.FD())
+			l.metrics.Publish()
+			return true
+		}}, 0)
+		<-done
+		l.mail.close()
+		l.release()
+	})
+}
+
+// release gives back the loop's own descriptors. Nothing may be in the epoll
+// set any more.
+func (l *loop) release() {
+	l.poller.Close()
+	l.waker.Close()
+	l.ticker.Close()
+}
+
+// do runs f on the loop and waits for it. It must not be called by a loop.
+func (l *loop) do(f func(*loop)) bool {
+	done := make(chan struct{})
+	if !l.post(letter{run: func(l *loop) bool {
+		defer close(done)
+		f(l)
+		return true
+	}}, 0) {
+		return false
+	}
+	<-done
+	return true
+}
+
+// guarded keeps a panic in one of the loop's own callbacks from ending the
+// process.
+func (l *loop) guarded(cb func(netpoll.Event)) func(netpoll.Event) {
+	return func(ev netpoll.Event) {
+		defer func() {
+			if v := recover(); v != nil {
+				l.panicked(v)
+			}
+		}()
+		cb(ev)
+	}
+}
+
+// panicked counts and logs a panic.
+func (l *loop) panicked(v any) {
+	l.out = l.out[:0]
+	l.metrics.Inc(metrics.Panics)
+	l.g.log.Error("panic in a callback", "panic", v, "stack", string(debug.Stack()))
+}
+
+// guard is deferred by the callbacks of a client: a panic ends that session
+// and no other.
+func (c *client) guard() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	l := c.loop
+	l.panicked(v)
+	if c.state != vacant {
+		defer func() {
+			if recover() != nil { // its end panics, too
+				c.conn.Close()
+				l.vacate(c)
+			}
+		}()
+		l.stopWaiting(c) // whoever panicked may never answer
+		l.drop(c, metrics.ReasonPanic)
+	}
+}
+
+// uptime is the loop's clock.
+func (l *loop) uptime() time.Duration { return time.Since(l.start) }
+
+// micros is the loop's fine clock, for durations under an hour.
+func (l *loop) micros() uint32 { return uint32(l.uptime() / time.Microsecond) }
+
+// since is the time from a reading of micros until now.
+func (l *loop) since(t uint32) time.Duration {
+	return time.Duration(l.micros()-t) * time.Microsecond
+}
+
+// onTick runs the deadlines and whatever else is done by the clock.
+func (l *loop) onTick(netpoll.Event) {
+	due := l.ticker.Expirations()
+	if due == 0 {
+		return
+	}
+	elapsed := l.uptime()
+	l.now = session.Tick(elapsed / tick)
+	l.context.Now = l.now
+	l.metrics.LoopLag(elapsed%tick + time.Duration(due-1)*tick)
+
+	l.wheel.Advance(l.now, l.expire)
+	l.slab.settle()
+	for _, e := range l.entrances {
+		e.resume()
+	}
+	l.relieve()
+	if l.drain != nil {
+		l.drainTick()
+	}
+	if l.now%trimTicks == 0 {
+		l.trim()
+	}
+	l.metrics.Publish()
+}
+
+// trimTicks is how often a loop gives back what a burst has left it.
+const trimTicks = session.Tick(10 * time.Second / tick)
+
+func (l *loop) trim() {
+	l.context.Pool.Trim()
+	l.idleHeld = nil
+	if cap(l.out) > readSize {
+		l.out = nil
+	}
+}
+
+// hold keeps a copy of p, which could not be processed yet. It is false when
+// the node's budget is used up.
+func (l *loop) hold(c *client, p []byte) bool {
+	h := c.held
+	if h == nil {
+		if n := len(l.idleHeld); n > 0 {
+			h, l.idleHeld = l.idleHeld[n-1], l.idleHeld[:n-1]
+		} else {
+			h = new(held)
+		}
+		if h.buf = l.context.Pool.Get(len(p)); h.buf == nil {
+			return false
+		}
+		c.held = h
+	}
+	if cap(h.buf) < len(p) {
+		grown := l.context.Pool.Grow(h.buf, len(p))
+		if grown == nil {
+			return false
+		}
+		h.buf = grown
+	}
+	h.buf = append(h.buf[:0], p...)
+	h.off = 0
+	return true
+}
+
+// letGo gives back what hold took.
+func (l *loop) letGo(c *client) {
+	if h := c.held; h != nil {
+		l.context.Pool.Put(h.buf)
+		*h = held{}
+		l.idleHeld = append(l.idleHeld, h)
+		c.held = nil
+	}
+}

@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"sync"
+	"time"
+
+	"sluice/gateway/upstream"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// letter is a piece of work that another goroutine hands to a loop: a reply
+// to, or a push at, one session, or anything else as a function.
+type letter struct {
+	to    session.Ref
+	reply upstream.Reply
+	push  bool // the reply is a push: it ends no wait
+	// run, if not nil, is called instead. It returns false to be called again
+	// later, with everything behind it waiting: a broadcast in slices.
+	run func(*loop) bool
+}
+
+// mailbox is how a loop is reached from outside. Its lock is held for an
+// append or a swap, never while a letter is read.
+type mailbox struct {
+	mu     sync.Mutex
+	in     []letter
+	bytes  int // of pushes in it and in out
+	closed bool
+
+	out  []letter // the loop's own: what it is working off
+	next int
+}
+
+// mailboxBytes bounds the payload of pushes that wait for one loop.
+const mailboxBytes = 16 << 20
+
+// post hands lt to the loop. It never blocks. It is false when the loop has
+// stopped, or when size, the bytes of a push, does not fit now.
+func (l *loop) post(lt letter, size int) bool {
+	m := &l.mail
+	m.mu.Lock()
+	if m.closed || size > 0 && m.bytes+size > mailboxBytes {
+		m.mu.Unlock()
+		return false
+	}
+	m.bytes += size
+	m.in = append(m.in, lt)
+	m.mu.Unlock()
+	l.waker.Wake()
+	return true
+}
+
+// Reply implements [upstream.Sink].
+func (l *loop) Reply(to session.Ref, r upstream.Reply) {
+	l.post(letter{to: to, reply: r}, 0)
+}
+
+// slice is how long mail may keep a loop from its sockets.
+const slice = time.Millisecond
+
+// readMail runs in the loop when its doorbell has rung.
+func (l *loop) readMail(netpoll.Event) {
+	l.waker.Clear()
+	m := &l.mail
+	start := time.Now()
+	for i := 0; ; i++ {
+		if m.next == len(m.out) && !m.swap() {
+			return
+		}
+		if i&15 == 15 && time.Since(start) > slice {
+			l.waker.Wake() // the rest after the sockets
+			return
+		}
+		lt := &m.out[m.next]
+		if lt.run != nil {
+			if !l.runLetter(lt.run) {
+				l.waker.Wake()
+				return
+			}
+		} else {
+			l.deliver(lt)
+		}
+		*lt = letter{}
+		m.next++
+	}
+}
+
+// swap takes what has come in since. It is false if there is nothing.
+func (m *mailbox) swap() bool {
+	clear(m.out)
+	m.out, m.next = m.out[:0], 0
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.in) == 0 {
+		if cap(m.out) > 4096 {
+			m.out = nil // a burst is over
+		}
+		return false
+	}
+	m.in, m.out = m.out, m.in
+	return true
+}
+
+// delivered says that a push of that size has left the mailbox.
+func (m *mailbox) delivered(size int) {
+	m.mu.Lock()
+	m.bytes -= size
+	m.mu.Unlock()
+}
+
+// close refuses further letters.
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+}
+
+// runLetter calls run. A panic in it is counted and logged; the letter is
+// done with.
+func (l *loop) runLetter(run func(*loop) bool) (done bool) {
+	done = true
+	defer func() {
+		if v := recover(); v != nil {
+			l.panicked(v)
+		}
+	}()
+	return run(l)
+}
+
+// deliver reads a letter to one session.
+func (l *loop) deliver(lt *letter) {
+	if lt.push {
+		l.mail.delivered(len(lt.reply.Data))
+	}
+	c := l.slab.find(lt.to)
+	if c == nil {
+		return
+	}
+	defer c.guard()
+	if lt.push {
+		l.push(c, lt.reply)
+	} else {
+		l.answered(c, lt.reply)
+	}
+}

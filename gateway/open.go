@@ -1,0 +1,229 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+
+	"sluice/gateway/handshake"
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// Answers to request heads that are well-formed and still not welcome.
+var (
+	errHeadTooLarge = &handshake.Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "request head too large"}
+	errHeadTooSlow  = &handshake.Error{Status: http.StatusRequestTimeout, Reason: "request head not complete in time"}
+	errNoSuchHub    = &handshake.Error{Status: http.StatusNotFound, Reason: "no such hub"}
+	errOrigin       = &handshake.Error{Status: http.StatusForbidden, Reason: "origin not allowed"}
+	errUnauthorized = &handshake.Error{Status: http.StatusUnauthorized, Reason: "this hub does not accept anonymous clients"}
+)
+
+// readHead collects the request head. The whole of it usually comes with the
+// first read and is never copied; of a slow one, the beginning is held. Not
+// more is read than a head may be, so that little can be behind it. It reports
+// whether there may be more to read.
+func (l *loop) readHead(c *client) (more bool) {
+	limit := l.g.settings.Load().head
+	for c.state == heading {
+		k := 0
+		if c.held != nil {
+			k = copy(l.in[:], c.held.buf)
+		}
+		n, err := c.conn.Read(l.in[k:limit])
+		switch {
+		case err == netpoll.ErrWouldBlock:
+			return false
+		case err != nil:
+			l.drop(c, metrics.ReasonReset)
+			return false
+		}
+		l.metrics.ReceivedBytes(n)
+		more = k+n == limit
+		l.takeHead(c, l.in[:k+n], k)
+	}
+	return more
+}
+
+// takeHead looks for the end of the head in p, which is all that has come so
+// far; the first seen bytes were searched before.
+func (l *loop) takeHead(c *client, p []byte, seen int) {
+	limit := l.g.settings.Load().head
+	end := handshake.End(p, seen)
+	switch {
+	case end > limit || end < 0 && len(p) >= limit:
+		l.refuse(c, errHeadTooLarge)
+	case end >= 0:
+		l.letGo(c)
+		l.answerHead(c, p[:end], p[end:])
+	default:
+		if err := handshake.CheckPrefix(p, seen); err != nil {
+			l.refuse(c, err)
+		} else if !l.hold(c, p) {
+			l.refuse(c, errBusy)
+		}
+	}
+}
+
+// answerHead decides what becomes of a client with a complete head: a
+// session, a request of the HTTP server, or an error. rest is what came
+// behind the head and belongs to the first frame.
+func (l *loop) answerHead(c *client, head, rest []byte) {
+	s := l.g.settings.Load()
+	h := &l.head
+	if err := handshake.Parse(head, s.headers, h); err != nil {
+		l.refuse(c, err)
+		return
+	}
+	if !h.Upgrade() {
+		l.handOver(c, head, rest)
+		return
+	}
+	hub, hs, err := l.g.admits(s, h)
+	if err != nil {
+		l.refuse(c, err)
+		return
+	}
+	out, agreed, err := l.upgrade.Upgrade(l.out, h, &hs.handshake)
+	if err != nil {
+		l.refuse(c, err)
+		return
+	}
+	l.out = out
+	l.open(c, hub, hs, agreed)
+	if len(rest) > 0 {
+		l.take(c, rest)
+	}
+	l.flush(c)
+}
+
+// admits says which hub the client may join, or why not.
+func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, error) {
+	if err := h.Check(); err != nil {
+		return nil, nil, err
+	}
+	if g.draining.Load() {
+		return nil, nil, errDraining
+	}
+	hub := s.routes[string(h.Path)]
+	if hub == nil {
+		return nil, nil, errNoSuchHub
+	}
+	hs := hub.now.Load()
+	if h.HasOrigin && !hs.origins.Allow(h.Origin, h.Host) {
+		return nil, nil, errOrigin
+	}
+	if !hs.anonymous {
+		return nil, nil, errUnauthorized
+	}
+	if g.sessions.Load() >= s.connections || g.crowded() {
+		return nil, nil, errBusy
+	}
+	return hub, hs, nil
+}
+
+// open makes a session of c.
+func (l *loop) open(c *client, hub *hub, hs *hubSettings, agreed handshake.Result) {
+	l.g.pending.Add(-1)
+	l.g.sessions.Add(1)
+	l.metrics.Gauge(metrics.HandshakesInFlight, -1)
+	l.metrics.Handshake(metrics.ResultOK, l.since(c.began))
+	l.metrics.Opened(hub.index)
+
+	c.state = open
+	c.upgraded = true
+	c.hub = hub
+	c.opened = l.now
+	if agreed.Subprotocol != "" {
+		c.sub = hs.subprotocol(agreed.Subprotocol)
+	}
+	if agreed.Deflate {
+		c.windowBits = agreed.WindowBits
+	}
+	c.Reader.Init(session.Server, agreed.Deflate)
+	// As if it had been silent for up to half an interval: those who came
+	// together are not asked together.
+	interval := l.g.settings.Load().interval
+	c.Heartbeat.Seen(l.now - session.Tick(l.random.Uint32N(uint32(interval/2+1))))
+	l.overdue(c)
+	if hs.traits.Events&upstream.Connected != 0 {
+		l.ask(c, hs, upstream.Event{Type: upstream.Connected})
+	}
+}
+
+// subprotocol points at the hub's own copy of name.
+func (hs *hubSettings) subprotocol(name string) *string {
+	for i := range hs.handshake.Subprotocols {
+		if hs.handshake.Subprotocols[i] == name {
+			return &hs.handshake.Subprotocols[i]
+		}
+	}
+	return &name
+}
+
+// refuse answers a request head with an error and lets the client go.
+func (l *loop) refuse(c *client, err error) {
+	var e *handshake.Error
+	if !errors.As(err, &e) {
+		e = &handshake.Error{Status: http.StatusBadRequest, Reason: "bad request"}
+	}
+	l.letGo(c)
+	l.metrics.Handshake(result(e), l.since(c.began))
+	l.out = handshake.AppendResponse(l.out[:0], e, retryAfter)
+	l.leave(c)
+}
+
+// result is how an error answer is counted.
+func result(e *handshake.Error) metrics.Result {
+	switch e.Status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return metrics.ResultHeadTooLarge
+	case http.StatusRequestTimeout:
+		return metrics.ResultTimeout
+	case http.StatusForbidden:
+		return metrics.ResultOrigin
+	case http.StatusNotFound:
+		return metrics.ResultNotFound
+	case http.StatusUpgradeRequired:
+		return metrics.ResultVersion
+	case http.StatusUnauthorized:
+		return metrics.ResultUnauthorized
+	case http.StatusServiceUnavailable:
+		if e == errDraining {
+			return metrics.ResultUnavailable
+		}
+		return metrics.ResultOverloaded
+	}
+	return metrics.ResultBadRequest
+}
+
+// handOver gives a client that asks for no WebSocket to the HTTP server, with
+// the bytes read so far.
+func (l *loop) handOver(c *client, head, rest []byte) {
+	read := make([]byte, 0, len(head)+len(rest))
+	read = append(append(read, head...), rest...)
+	if c.registered {
+		l.poller.Del(c.conn.FD())
+		c.registered = false
+	}
+	if !l.g.http.offer(handedOver{conn: c.conn, read: read}) {
+		l.refuse(c, errBusy)
+		return
+	}
+	l.metrics.Handshake(metrics.ResultHTTP, l.since(c.began))
+	c.conn = netpoll.Conn{} // theirs now
+	l.vacate(c)
+}
+
+// adopt takes a socket from the HTTP server whose next request, in read, is
+// an upgrade. Bytes behind that request's head are the first frames.
+func (l *loop) adopt(conn netpoll.Conn, read []byte) {
+	c := l.admit(conn)
+	defer c.guard()
+	l.takeHead(c, l.in[:copy(l.in[:], read)], 0)
+	if c.state == heading {
+		l.readHead(c)
+	}
+	l.register(c)
+}

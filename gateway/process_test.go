@@ -1,0 +1,216 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"sluice/gateway/config"
+)
+
+// What concerns a whole process is tested in one of its own: this test binary
+// again, which finds in this variable what it is to be.
+const childVariable = "GATEWAY_TEST_CHILD"
+
+// runChild serves a gateway until its standard input ends.
+func runChild(kind string) int {
+	cfg := config.Default()
+	cfg.Listen = "127.0.0.1:0"
+	cfg.Loops = 2
+	cfg.Drain = config.Drain{Timeout: config.Duration(patience)}
+	switch kind {
+	case "few descriptors":
+		few := unix.Rlimit{Cur: fewDescriptors, Max: fewDescriptors}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		cfg.Limits.Connections = 1 << 20 // let it run into the wall
+	case "inherited":
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+		os.Setenv("LISTEN_FDS", "1")
+	}
+	g, err := makeGateway(cfg, prometheus.NewRegistry(), os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	served := make(chan error, 1)
+	go func() { served <- g.Serve() }()
+	fmt.Println(g.Addr())
+	io.Copy(io.Discard, os.Stdin)
+	if err := g.Shutdown(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := <-served; !errors.Is(err, ErrClosed) {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+const fewDescriptors = 64
+
+// child runs this test binary as a gateway and returns its address.
+func child(t *testing.T, kind string, files ...*os.File) (addr string, end func() error) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+kind)
+	cmd.ExtraFiles = files
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	end = func() error {
+		if ended {
+			return nil
+		}
+		ended = true
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			return fmt.Errorf("%w\n%s", err, stderr.String())
+		}
+		return nil
+	}
+	t.Cleanup(func() { end() })
+	addr, err = bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(end())
+	}
+	return strings.TrimSpace(addr), end
+}
+
+// outsider is a node in another process, for its clients.
+func outsider(t *testing.T, addr string) *remote { return &remote{t, addr} }
+
+type remote struct {
+	t    *testing.T
+	addr string
+}
+
+func (r *remote) connect() *peer {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	r.t.Cleanup(func() { c.Close() })
+	return &peer{Conn: c, t: r.t, r: bufio.NewReader(c)}
+}
+
+// Out of descriptors, newcomers are told so, sessions go on, and the process
+// does not spin.
+func TestNewcomersGet503WhenDescriptorsRunOut(t *testing.T) {
+	addr, end := child(t, "few descriptors")
+	r := outsider(t, addr)
+	first := r.connect()
+	first.say(request("/"))
+	first.wantStatus(http.StatusSwitchingProtocols)
+
+	refused, held := 0, []*peer{}
+	for range 3 * fewDescriptors {
+		p := r.connect()
+		p.say(request("/"))
+		resp, err := http.ReadResponse(p.r, nil)
+		if err != nil {
+			t.Fatalf("after %d sessions and %d refusals: %v", len(held), refused, err)
+		}
+		switch resp.StatusCode {
+		case http.StatusSwitchingProtocols:
+			held = append(held, p)
+		case http.StatusServiceUnavailable:
+			refused++
+			if resp.Header.Get("Retry-After") == "" {
+				t.Fatal("503 without Retry-After")
+			}
+		default:
+			t.Fatalf("status %d", resp.StatusCode)
+		}
+	}
+	if refused == 0 || len(held) > fewDescriptors {
+		t.Fatalf("%d sessions and %d refusals with %d descriptors", len(held), refused, fewDescriptors)
+	}
+	first.send(text("still served"))
+	first.want(ws.OpText, "still served")
+
+	for _, p := range held {
+		p.Close()
+	}
+	eventually(t, "newcomers are welcome again", func() bool {
+		p := r.connect()
+		defer p.Close()
+		p.say(request("/"))
+		resp, err := http.ReadResponse(p.r, nil)
+		return err == nil && resp.StatusCode == http.StatusSwitchingProtocols
+	})
+	first.send(closeFrame(ws.StatusNormalClosure))
+	first.wantClose(ws.StatusNormalClosure)
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A listening socket that the service manager hands in is served by all
+// loops, and stays open behind the process.
+func TestSocketThatWasHandedInIsServed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	file, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	addr, end := child(t, "inherited", file)
+	if addr != ln.Addr().String() {
+		t.Fatalf("serves %s, not %s", addr, ln.Addr())
+	}
+	r := outsider(t, addr)
+	for i := range 50 {
+		p := r.connect()
+		p.say(request("/"))
+		p.wantStatus(http.StatusSwitchingProtocols)
+		p.send(text(fmt.Sprint(i)))
+		p.want(ws.OpText, fmt.Sprint(i))
+		p.send(closeFrame(ws.StatusNormalClosure))
+		p.wantClose(ws.StatusNormalClosure)
+	}
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	late := r.connect() // the queue is still there, for the next process
+	defer late.Close()
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// write appends a message to the frames for c that the next flush sends.
+func (l *loop) write(c *client, op ws.OpCode, data []byte) {
+	l.metrics.Sent(c.hub.index, len(data))
+	if c.windowBits != 0 {
+		l.out = l.deflate.AppendFrame(l.out, op, data, int(c.windowBits))
+		return
+	}
+	l.out = session.AppendFrame(l.out, op, data)
+}
+
+// push sends c a message that is no reply.
+func (l *loop) push(c *client, r upstream.Reply) {
+	if c.state != open {
+		l.metrics.Dropped(metrics.DropClosing)
+		return
+	}
+	l.reply(c, r)
+	l.flush(c)
+}
+
+// flush sends the frames in l.out, and queues what the socket does not take.
+func (l *loop) flush(c *client) {
+	p := l.out
+	if len(p) == 0 {
+		return
+	}
+	l.out = p[:0]
+	if sent, ok := l.send(c, p); !ok {
+		l.queued(c, c.Queue.Append(l.context.Pool, p, sent, l.now))
+	}
+}
+
+// sendShared sends c a frame that many get, and queues what the socket does
+// not take. Nobody has a copy of it.
+func (l *loop) sendShared(c *client, f *session.Shared) {
+	if sent, ok := l.send(c, f.Bytes()); !ok {
+		l.queued(c, c.Queue.AppendShared(l.context.Pool, f, sent, l.now))
+	}
+}
+
+// send writes frames to the socket, unless others wait already. With ok false
+// what is behind the first sent bytes has to be queued.
+func (l *loop) send(c *client, p []byte) (sent int, ok bool) {
+	switch {
+	case !c.conn.Open():
+		return 0, true
+	case !c.writing:
+		n, err := c.conn.Write(p)
+		if err != nil && err != netpoll.ErrWouldBlock {
+			l.drop(c, lost(err))
+			return 0, true
+		}
+		l.metrics.SentBytes(n)
+		return n, n == len(p)
+	case c.Queue.Len()+len(p) > l.g.settings.Load().queue && c.state == open:
+		l.slow(c, metrics.ReasonSlowConsumerBytes)
+		return 0, true
+	}
+	return 0, false
+}
+
+// queued makes c wait for its socket, after bytes were queued for it; err is
+// of the queue, which takes all or nothing.
+func (l *loop) queued(c *client, err error) {
+	switch {
+	case err != nil && c.writing && c.state == open:
+		l.slow(c, metrics.ReasonMemory)
+		return
+	case err != nil: // no room even for the rest of a frame
+		l.drop(c, metrics.ReasonMemory)
+		return
+	}
+	l.weigh(c)
+	if c.writing {
+		return
+	}
+	c.writing = true
+	l.stalled[c] = struct{}{}
+	if c.registered {
+		l.poller.Mod(c.conn.FD(), c.interest())
+	}
+	if c.state == open {
+		l.wheel.Hasten(&c.timer, l.now+l.g.settings.Load().queueAge)
+	}
+}
+
+// weigh brings the metric of what is queued up to date with c.
+func (l *loop) weigh(c *client) {
+	l.metrics.Gauge(metrics.SendQueueBytes, int64(c.Queue.Len())-int64(c.weight))
+	c.weight = uint32(c.Queue.Len())
+}
+
+// drainQueue writes what is queued, when the socket takes bytes again.
+func (l *loop) drainQueue(c *client) {
+	for !c.Queue.Empty() {
+		n, err := c.conn.Writev(c.Queue.Buffers(l.pieces[:0]), &l.vector)
+		if err != nil {
+			if err != netpoll.ErrWouldBlock {
+				l.drop(c, lost(err))
+			}
+			return
+		}
+		l.metrics.SentBytes(n)
+		c.Queue.Advance(l.context.Pool, n)
+		l.weigh(c)
+	}
+	c.writing = false
+	delete(l.stalled, c)
+	l.poller.Mod(c.conn.FD(), c.interest())
+	if c.state == leaving {
+		l.depart(c)
+		return
+	}
+	l.resume(c)
+}
+
+// slow ends a session that does not read what it is sent. Of the queue only
+// the rest of the frame that was begun is kept, so that the Close frame can
+// follow: the client finds it if it ever reads again.
+func (l *loop) slow(c *client, reason metrics.Reason) {
+	l.metrics.Inc(metrics.SlowConsumers)
+	l.metrics.Dropped(metrics.DropSlowConsumer)
+	c.Queue.Cut(l.context.Pool)
+	l.weigh(c)
+	l.fail(c, tryAgainLater, reason, "too slow")
+}
+
+// relieve closes the heaviest queues while the buffers of the node are almost
+// used up.
+func (l *loop) relieve() {
+	for len(l.stalled) > 0 && l.g.budget.Used() > l.g.budget.Limit()/16*15 {
+		var heaviest *client
+		for c := range l.stalled {
+			if c.state == open && (heaviest == nil || c.Queue.Len() > heaviest.Queue.Len()) {
+				heaviest = c
+			}
+		}
+		if heaviest == nil {
+			return
+		}
+		func() {
+			defer heaviest.guard()
+			l.slow(heaviest, metrics.ReasonMemory)
+		}()
+	}
+}
+
+// crowded reports that so much is buffered that no newcomers are taken.
+func (g *Gateway) crowded() bool {
+	return g.budget.Used() > g.budget.Limit()/10*9
+}
