@@ -1,0 +1,367 @@
+// The sluice command: a self-hosted WebSocket gateway.
+//
+// Its exit status is 0 after a normal end, a drain included; 1 after a failure;
+// 2 when the command line or the configuration is wrong; 3 when a drain was cut
+// short and connections with it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/term"
+
+	"sluice/gateway"
+	"sluice/gateway/admin"
+	"sluice/gateway/config"
+	"sluice/gateway/dial"
+	"sluice/gateway/doctor"
+	"sluice/gateway/upstream"
+	"sluice/gateway/upstream/echo"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sluice:", err)
+	}
+	os.Exit(status(err))
+}
+
+// usageError is an error of the command line or the configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func status(err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return 2
+	case errors.Is(err, gateway.ErrCut):
+		return 3
+	}
+	return 1
+}
+
+const usage = `Sluice is a WebSocket gateway.
+
+  sluice [-config FILE]           serve
+  sluice check [-print] [FILE]    validate a configuration
+  sluice doctor [-config FILE]    how many connections this host holds, and what binds first
+  sluice dial [FLAGS] URL         talk to a WebSocket server; sluice dial -h for more
+  sluice version
+
+SLUICE_... variables override the file. SIGHUP reloads it; SIGTERM or SIGINT
+drains, and a second one ends at once.
+
+Exit status: 0 normal end, 1 failure, 2 wrong command line or configuration,
+3 a drain was cut short.
+`
+
+// run is the command. ctx ends at the first signal that asks for the end.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	name := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "dial":
+		return dial.Run(ctx, args, stdin, stdout, stderr)
+	case "check":
+		return check(args, stdout)
+	case "doctor":
+		return examine(args, stdout)
+	case "version":
+		v := version()
+		_, err := fmt.Fprintf(stdout, "sluice %s (%s) %s %s/%s\n", v.Version, v.Revision, v.GoVersion, runtime.GOOS, runtime.GOARCH)
+		return err
+	case "", "serve":
+		fs := flags("sluice")
+		file := fs.String("config", "", "configuration file")
+		if err := parse(fs, args, 0, stdout); err != nil {
+			return ignoreHelp(err)
+		}
+		return serve(ctx, *file, stderr)
+	}
+	return usageError{fmt.Errorf("unknown command %q; sluice -h shows what there is", name)}
+}
+
+func flags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	return fs
+}
+
+// parse parses args, of which at most operands may be no flags.
+func parse(fs *flag.FlagSet, args []string, operands int, stdout io.Writer) error {
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		io.WriteString(stdout, usage)
+		return err
+	case err != nil:
+		return usageError{err}
+	case fs.NArg() > operands:
+		return usageError{fmt.Errorf("%s: unexpected argument %q", fs.Name(), fs.Arg(operands))}
+	}
+	return nil
+}
+
+func ignoreHelp(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+func check(args []string, stdout io.Writer) error {
+	fs := flags("check")
+	show := fs.Bool("print", false, "print the configuration with every default")
+	file := fs.String("config", "", "configuration file")
+	if err := parse(fs, args, 1, stdout); err != nil {
+		return ignoreHelp(err)
+	}
+	if fs.NArg() == 1 {
+		*file = fs.Arg(0)
+	}
+	cfg, err := config.Load(*file, os.Environ())
+	if err != nil {
+		return usageError{err}
+	}
+	if *show {
+		return cfg.WriteYAML(stdout)
+	}
+	_, err = fmt.Fprintln(stdout, "ok")
+	return err
+}
+
+func examine(args []string, stdout io.Writer) error {
+	fs := flags("doctor")
+	file := fs.String("config", "", "configuration file")
+	if err := parse(fs, args, 0, stdout); err != nil {
+		return ignoreHelp(err)
+	}
+	cfg, err := config.Load(*file, os.Environ())
+	if err != nil {
+		return usageError{err}
+	}
+	o := doctor.Options{Want: cfg.Limits.Connections}
+	if _, hard, err := netpoll.DescriptorLimit(); err == nil {
+		o.Descriptors = func() (soft, most uint64, err error) { return hard, hard, nil } // serving raises it
+		o.Reserve = gateway.DescriptorReserve(hard)
+	}
+	return doctor.Run(stdout, o)
+}
+
+// version says what was built.
+func version() metrics.Options {
+	v := metrics.Options{Version: "devel", Revision: "unknown", GoVersion: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Revision = s.Value
+		}
+	}
+	return v
+}
+
+// serve runs the gateway until ctx ends, and then drains it.
+func serve(ctx context.Context, file string, stderr io.Writer) error {
+	cfg, err := config.Load(file, os.Environ())
+	if err != nil {
+		return usageError{err}
+	}
+	var level slog.LevelVar
+	log := newLog(stderr, cfg, &level)
+	memory := limitMemory(log)
+
+	v := version()
+	v.Loops = gateway.Loops(cfg)
+	v.ProtocolErrorKinds = session.Kinds()
+	set := metrics.New(v)
+	g, err := gateway.New(gateway.Options{
+		Config:   cfg,
+		Log:      log,
+		Metrics:  set,
+		Schemes:  map[string]gateway.Open{"echo": func(string, *url.URL) (upstream.Upstream, error) { return echo.Upstream{}, nil }},
+		Buffered: memory / 4,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "addr", g.Addr().String(), "loops", v.Loops)
+	for _, open := range cfg.Open() {
+		log.Warn("open to everybody", "what", open)
+	}
+
+	r := &reloader{file: file, cfg: cfg, gateway: g, log: log, level: &level}
+	r.ok.Store(true)
+	set.GaugeFunc("sluice_config_last_reload_successful", "1 while the configuration file that was read last is in force.", r.successful)
+	closeAdmin, err := serveAdmin(cfg, g, set, log, v)
+	if err != nil {
+		g.Close()
+		return err
+	}
+	defer closeAdmin()
+
+	served := make(chan error, 1)
+	go func() { served <- g.Serve() }()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			r.reload()
+		case err := <-served: // a loop has died: nothing can be saved
+			return err
+		case <-ctx.Done():
+			err := drain(g, log)
+			<-served
+			return err
+		}
+	}
+}
+
+// drain takes g out of service. Another signal cuts it short.
+func drain(g *gateway.Gateway, log *slog.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := g.Shutdown(ctx)
+	if err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	log.Info("drained")
+	return nil
+}
+
+// newLog writes text to a terminal and JSON elsewhere.
+func newLog(w io.Writer, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
+	level.UnmarshalText([]byte(cfg.Log.Level)) // validated with the rest
+	o := &slog.HandlerOptions{Level: level}
+	f, isFile := w.(*os.File)
+	terminal := isFile && term.IsTerminal(int(f.Fd()))
+	if cfg.Log.Format == "text" || cfg.Log.Format == "auto" && terminal {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// limitMemory lets the Go runtime know what the container or the machine has,
+// unless GOMEMLIMIT says otherwise, and returns the limit in bytes.
+func limitMemory(log *slog.Logger) int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if limit != math.MaxInt64 {
+		return limit
+	}
+	total, source := doctor.MemoryLimit(os.DirFS("/"))
+	if total <= 0 {
+		log.Warn("memory limit unknown, assuming 1 GiB")
+		return 1 << 30
+	}
+	limit = total / 10 * 9
+	debug.SetMemoryLimit(limit)
+	log.Debug("memory limit", "bytes", limit, "source", source)
+	return limit
+}
+
+// serveAdmin starts the private listener, if there is to be one.
+func serveAdmin(cfg *config.Config, g *gateway.Gateway, set *metrics.Set, log *slog.Logger, v metrics.Options) (closeIt func(), err error) {
+	if cfg.Admin.Off() {
+		return func() {}, nil
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(set, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	ln, err := net.Listen("tcp", cfg.Admin.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	server := &http.Server{
+		Handler:           admin.Handler(admin.Options{Gatherer: registry, Ready: g.Ready, Info: "sluice " + v.Version}),
+		ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("admin listener failed", "err", err)
+		}
+	}()
+	log.Info("admin listening", "addr", ln.Addr().String())
+	return func() {
+		server.Close()
+		<-done
+	}, nil
+}
+
+// reloader puts the configuration file into force again when it is told to.
+type reloader struct {
+	file    string
+	cfg     *config.Config
+	gateway *gateway.Gateway
+	log     *slog.Logger
+	level   *slog.LevelVar
+	ok      atomic.Bool
+}
+
+// reload reads the file. All of it comes into force, or nothing.
+func (r *reloader) reload() {
+	next, err := config.Load(r.file, os.Environ())
+	if err == nil {
+		if restart := r.cfg.Changes(next); len(restart) > 0 {
+			err = fmt.Errorf("only a restart can change %s", strings.Join(restart, ", "))
+		}
+	}
+	if err == nil {
+		err = r.gateway.Reload(next)
+	}
+	r.ok.Store(err == nil)
+	if err != nil {
+		r.log.Error("configuration not reloaded, the running one stays in force", "err", err)
+		return
+	}
+	r.cfg = next
+	r.level.UnmarshalText([]byte(next.Log.Level))
+	r.log.Info("configuration reloaded")
+}
+
+// successful is the metric of the last reload.
+func (r *reloader) successful() float64 {
+	if r.ok.Load() {
+		return 1
+	}
+	return 0
+}
