@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A contender is a server that the comparison can build and start.
+type contender struct {
+	name, what string
+	most       int // connections that it can hold with 20,000 descriptors; 0: no bound of its own
+}
+
+const (
+	sluice       = "sluice"
+	pingInterval = time.Second // between two pings to a client, where they are what is measured
+)
+
+func contenders() []contender {
+	return []contender{
+		{sluice, "this gateway", 17500},
+		{"probe", "raw epoll loop without any check: the floor", 0},
+		{"gws", "lxzan/gws", 0},
+		{"nbio", "lesismal/nbio", 0},
+		{"gobwas", "gobwas/ws, goroutine per connection", 0},
+		{"easygo", "gobwas/ws behind easygo's Desc", 9500}, // two descriptors a connection
+		{"gorilla", "gorilla/websocket", 0},
+		{"coder", "coder/websocket", 0},
+	}
+}
+
+// build compiles what the contenders need into dir.
+func build(ctx context.Context, dir string, who []contender, stderr io.Writer) error {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sluice").Output()
+	if err != nil {
+		return fmt.Errorf("compare builds the servers from source and must be run inside the module: %w", err)
+	}
+	module := strings.TrimSpace(string(root))
+	isSluice := func(c contender) bool { return c.name == sluice }
+	if slices.ContainsFunc(who, isSluice) {
+		if err := compile(ctx, module, filepath.Join(dir, sluice), stderr); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(who, func(c contender) bool { return !isSluice(c) }) {
+		return compile(ctx, filepath.Join(module, "loadtest", "peers"), filepath.Join(dir, "peers"), stderr)
+	}
+	return nil
+}
+
+func compile(ctx context.Context, from, to string, stderr io.Writer) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", from, "-o", to, ".")
+	cmd.Stderr = stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("building %s: %w", filepath.Base(to), err)
+	}
+	return nil
+}
+
+// A process is a contender at work.
+type process struct {
+	cmd                  *exec.Cmd
+	log                  bytes.Buffer
+	exited               chan struct{}
+	url, settle, pushURL string
+}
+
+// start runs the contender on a free port until stop, and returns when it accepts connections.
+func (c contender) start(ctx context.Context, dir string, pings bool) (*process, error) {
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{url: "ws://" + addr + "/", exited: make(chan struct{})}
+	// The same surroundings for all: nothing that tunes a Go program, nor an earlier Sluice setting.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "SLUICE_") || strings.HasPrefix(v, "GOMAXPROCS=") ||
+			strings.HasPrefix(v, "GOGC=") || strings.HasPrefix(v, "GOMEMLIMIT=") || strings.HasPrefix(v, "GODEBUG=")
+	})
+	if c.name == sluice {
+		admin, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		p.cmd = exec.CommandContext(ctx, filepath.Join(dir, sluice))
+		env = append(env, "SLUICE_LISTEN="+addr, "SLUICE_ADMIN_LISTEN="+admin)
+		if pings {
+			env = append(env, "SLUICE_HEARTBEAT_INTERVAL="+pingInterval.String(), "SLUICE_HEARTBEAT_TIMEOUT="+pingInterval.String())
+		}
+		p.settle = "http://" + admin + "/debug/pprof/heap?gc=1"
+		p.pushURL = "http://" + addr + "/api/hubs/default/:send"
+	} else {
+		p.cmd = exec.CommandContext(ctx, filepath.Join(dir, "peers"), "-kind", c.name, "-listen", addr)
+		if pings {
+			p.cmd.Args = append(p.cmd.Args, "-ping", pingInterval.String())
+		}
+		p.settle = "usr1"
+	}
+	p.cmd.Env = env
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go p.wait()
+	if err := p.accepts(ctx, addr); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("%s does not come up: %w: %s", c.name, err, lastLine(p.log.String()))
+	}
+	return p, nil
+}
+
+// wait notices the process's end, whoever brings it about.
+func (p *process) wait() {
+	p.cmd.Wait()
+	close(p.exited)
+}
+
+// stop ends the process at once: there is nothing in it to save.
+func (p *process) stop() {
+	p.cmd.Process.Kill()
+	<-p.exited
+}
+
+// freeAddress returns a loopback address that nobody listens on at the moment.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// accepts waits until the process listens on addr.
+func (p *process) accepts(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	var d net.Dialer
+	for {
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-p.exited:
+			return errors.New("it ended")
+		case <-retry.C:
+		}
+	}
+}
+
+// lastLine is where a server that gives up says why.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
