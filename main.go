@@ -43,6 +43,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal is not ours to catch, unless somebody else does
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
@@ -92,12 +93,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	switch name {
 	case "dial":
-		return dial.Run(ctx, args, stdin, stdout, stderr)
+		err := dial.Run(ctx, args, stdin, stdout, stderr)
+		if errors.Is(err, dial.ErrUsage) {
+			return usageError{err}
+		}
+		return err
 	case "check":
 		return check(args, stdout)
 	case "doctor":
 		return examine(args, stdout)
 	case "version":
+		if err := parse(flags("version"), args, 0, stdout); err != nil {
+			return ignoreHelp(err)
+		}
 		v := version()
 		_, err := fmt.Fprintf(stdout, "sluice %s (%s) %s %s/%s\n", v.Version, v.Revision, v.GoVersion, runtime.GOOS, runtime.GOARCH)
 		return err

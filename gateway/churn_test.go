@@ -175,7 +175,7 @@ func (c *churn) live(r *rand.Rand, name string) {
 	case 2: // proper close
 		conn.Write(closeFrame(ws.StatusNormalClosure))
 		for {
-			if _, err := ws.ReadFrame(br); err != nil {
+			if _, err := readFrame(br); err != nil {
 				return
 			}
 		}
@@ -193,7 +193,7 @@ func (c *churn) live(r *rand.Rand, name string) {
 // is pushed at the client alone must always name the same session, which is id.
 func (c *churn) hears(br *bufio.Reader, message string, id *string) bool {
 	for {
-		f, err := ws.ReadFrame(br)
+		f, err := readFrame(br)
 		if err != nil || f.Header.OpCode == ws.OpClose {
 			return false
 		}

@@ -239,7 +239,7 @@ func (p *peer) wantStatus(status int) *http.Response {
 }
 
 // frame reads one frame.
-func (p *peer) frame() (ws.Frame, error) { return ws.ReadFrame(p.r) }
+func (p *peer) frame() (ws.Frame, error) { return readFrame(p.r) }
 
 func (p *peer) want(op ws.OpCode, payload string) {
 	p.t.Helper()
@@ -341,4 +341,17 @@ func (u *lateUpstream) next(t *testing.T, want upstream.Type) lateEvent {
 // answer echoes the event's message.
 func (ev lateEvent) answer() {
 	ev.sink.Reply(ev.From, upstream.Reply{Op: ev.Op, Data: []byte(ev.data)})
+}
+
+// readFrame reads one frame, as ws.ReadFrame would if it had a bound.
+func readFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	if f.Header.Length > 64<<20 {
+		return f, fmt.Errorf("a frame of %d bytes", f.Header.Length)
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
 }

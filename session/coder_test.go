@@ -169,7 +169,7 @@ func (e *echoer) mask(p []byte) []byte {
 	if e.role == Server {
 		return p
 	}
-	f, err := ws.ReadFrame(bytes.NewReader(p))
+	f, err := readFrame(bytes.NewReader(p))
 	if err != nil {
 		e.err = err
 	}

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What may import what. netpoll, session and metrics are leaves: they know no
+// sibling. Everything of the product may know them, and within the product
+// nobody but the command knows the gateway itself.
+func TestImportsFollowTheCard(t *testing.T) {
+	allowed := map[string][]string{
+		"sluice":                       {"sluice/gateway", "sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
+		"sluice/netpoll":               {},
+		"sluice/session":               {},
+		"sluice/metrics":               {},
+		"sluice/gateway":               {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
+		"sluice/gateway/admin":         {},
+		"sluice/gateway/auth":          {},
+		"sluice/gateway/config":        {"sluice/gateway/auth"},
+		"sluice/gateway/dial":          {},
+		"sluice/gateway/doctor":        {"sluice/netpoll"},
+		"sluice/gateway/handshake":     {},
+		"sluice/gateway/upstream":      {"sluice/session"},
+		"sluice/gateway/upstream/echo": {"sluice/gateway/upstream", "sluice/session"},
+	}
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "sluice/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		rules, ruled := allowed[p.ImportPath]
+		if !ruled {
+			if strings.HasPrefix(p.ImportPath, "sluice/gateway/") && !strings.HasSuffix(p.ImportPath, "/e2e") {
+				t.Errorf("no rule for %s: add one", p.ImportPath)
+			}
+			continue
+		}
+		seen++
+		for _, path := range p.Imports {
+			if strings.HasPrefix(path, "sluice") && !slices.ContainsFunc(rules, func(rule string) bool {
+				below, many := strings.CutSuffix(rule, "...")
+				return path == rule || many && strings.HasPrefix(path, below)
+			}) {
+				t.Errorf("%s must not import %s", p.ImportPath, path)
+			}
+		}
+	}
+	if seen != len(allowed) {
+		t.Errorf("%d of %d packages were found", seen, len(allowed))
+	}
+}
