@@ -97,17 +97,14 @@ func (s *slab) take(l *loop) *client {
 			c := &chunk[i]
 			c.loop = l
 			c.timer.Slot = base + uint32(i)
+			c.onEvent = c.handle // all at once: side by side in memory, for good
 			s.free = append(s.free, base+uint32(chunkSlots-1-i))
 		}
 	}
 	slot := s.free[len(s.free)-1]
 	s.free = s.free[:len(s.free)-1]
 	s.used++
-	c := s.at(slot)
-	if c.onEvent == nil {
-		c.onEvent = c.handle
-	}
-	return c
+	return s.at(slot)
 }
 
 // at returns the slot of that number, which must exist.

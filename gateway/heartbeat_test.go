@@ -28,8 +28,8 @@ func TestSilentPeerIsPingedAndDropped(t *testing.T) {
 	began := time.Now()
 	p.want(ws.OpPing, "")
 	asked := time.Since(began)
-	if asked < interval*3/8-tick || asked > interval+2*tick {
-		t.Errorf("pinged after %v, want between 3/8 of %v and all of it", asked, interval)
+	if asked < interval*7/16-tick || asked > interval+2*tick {
+		t.Errorf("pinged after %v, want between 7/16 of %v and all of it", asked, interval)
 	}
 	p.wantEnd()
 	if gone := time.Since(began) - asked; gone < timeout-tick {

@@ -13,8 +13,8 @@ import (
 // the last time, the node collects once and gives the rest to the kernel.
 const (
 	lookEvery   = 5 * time.Second
-	quietBytes  = 1 << 20 // allocated between two looks: little enough to be idle
-	worthReturn = 2 << 20 // allocated since memory was returned: enough to bother
+	quietBytes  = 1 << 20   // allocated between two looks: little enough to be idle
+	worthReturn = 512 << 10 // allocated since memory was returned: enough to bother
 )
 
 // returnMemory runs until done is closed.

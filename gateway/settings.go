@@ -81,7 +81,7 @@ func newSettings(cfg *config.Config, schemes map[string]Open, known map[string]*
 		queueAge:   ticks(lim.QueueAge),
 		closeTime:  ticks(lim.Close),
 	}
-	s.early = s.interval / 8
+	s.early = s.interval / 16
 	s.connections = maxConnections
 	if lim.Connections > 0 {
 		s.connections = int64(lim.Connections)

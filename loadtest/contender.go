@@ -97,7 +97,7 @@ func (c contender) start(ctx context.Context, dir string, pings bool) (*process,
 		if pings {
 			env = append(env, "SLUICE_HEARTBEAT_INTERVAL="+pingInterval.String(), "SLUICE_HEARTBEAT_TIMEOUT="+pingInterval.String())
 		}
-		p.settle = "http://" + admin + "/debug/pprof/heap?gc=1"
+		p.settle = "12s" // it returns memory by itself when it has been quiet
 		p.pushURL = "http://" + addr + "/api/hubs/default/:send"
 	} else {
 		p.cmd = exec.CommandContext(ctx, filepath.Join(dir, "peers"), "-kind", c.name, "-listen", addr)

@@ -144,7 +144,7 @@ func (s *settings) flags(f *flag.FlagSet) {
 	f.DurationVar(&s.duration, "duration", 3*time.Second, "`time` to measure")
 	f.StringVar(&s.jsonFile, "json", "", "also write the result to `file` as JSON; -: to standard output instead of the text")
 	f.IntVar(&s.from, "from", s.from, "idle: `connections` at the first of the two readings; -conns is the second")
-	f.StringVar(&s.settle, "settle", "", "idle: `how` to make the server collect its garbage: a URL to GET, or usr1")
+	f.StringVar(&s.settle, "settle", "", "idle: `how` the server returns memory: a URL to GET, usr1, or the time after which it has done so by itself")
 	f.BoolVar(&s.client, "client", false, "ping: the clients ping, not the server")
 	f.StringVar(&s.push, "push", pushWord, "broadcast: the `word` that, with a size, makes the server push to all when a client says it")
 	f.StringVar(&s.pushURL, "push-url", "", "broadcast: push by a POST of text to this `URL` instead")

@@ -117,6 +117,12 @@ func (m *measurement) settled(ctx context.Context) (user, kernel int64, err erro
 		pause  = 200 * time.Millisecond
 		steady = 32 << 10
 	)
+	m.progress.phase("%s: waiting for memory to settle", m.mode)
+	if wait, err := time.ParseDuration(m.settle); err == nil {
+		if _, err := m.crew.do(ctx, order{Do: doHold, For: wait}); err != nil {
+			return 0, 0, err
+		}
+	}
 	for last, same := int64(0), 0; same < 2; {
 		if err := m.collect(ctx); err != nil {
 			return 0, 0, err
@@ -138,10 +144,10 @@ func (m *measurement) settled(ctx context.Context) (user, kernel int64, err erro
 
 // collect makes the server collect its garbage, if it was said how.
 func (m *measurement) collect(ctx context.Context) error {
-	switch {
-	case m.settle == "":
+	if _, err := time.ParseDuration(m.settle); err == nil || m.settle == "" {
 		return nil
-	case m.settle == "usr1":
+	}
+	if m.settle == "usr1" {
 		for _, pid := range m.server.pids {
 			if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
 				return err

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// idle reads the server's memory at two numbers of connections, and once more when all of them have
+// talked. Before the first reading they talk, too, so that what talking costs the server once and for
+// all is in every reading.
 func (m *measurement) idle(ctx context.Context) (*Result, error) {
 	if m.from <= 0 || m.from >= m.conns {
 		return nil, fmt.Errorf("-from %d must be below -conns %d", m.from, m.conns)
@@ -20,7 +23,9 @@ func (m *measurement) idle(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.progress.phase("idle: waiting for memory to settle")
+	if err := m.allTalk(ctx, m.from); err != nil {
+		return nil, err
+	}
 	user, kernel, err := m.settled(ctx)
 	if err != nil {
 		return nil, err
@@ -29,22 +34,46 @@ func (m *measurement) idle(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.progress.phase("idle: waiting for memory to settle")
+	t.add(more)
 	user2, kernel2, err := m.settled(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t.add(more)
+	if err := m.allTalk(ctx, m.conns); err != nil {
+		return nil, err
+	}
+	user3, _, err := m.settled(ctx)
+	if err != nil {
+		return nil, err
+	}
 	n := float64(m.conns - m.from)
 	return &Result{
 		Mode:        m.mode,
 		Connections: m.conns,
 		Unit:        "connection",
 		Seconds:     t.Wall.Seconds(),
-		Memory:      &Memory{From: m.from, To: m.conns, User: float64(user2-user) / n, Kernel: float64(kernel2-kernel) / n},
-		Errors:      t.Errors,
-		Generator:   Generator{Processes: len(m.crew)},
+		Memory: &Memory{
+			From: m.from, To: m.conns,
+			User:   float64(user2-user) / n,
+			Talked: float64(user3-user) / n,
+			Kernel: float64(kernel2-kernel) / n,
+		},
+		Errors:    t.Errors,
+		Generator: Generator{Processes: len(m.crew)},
 	}, nil
+}
+
+// allTalk lets each of n connections have a message answered, and usually many.
+func (m *measurement) allTalk(ctx context.Context, n int) error {
+	m.progress.phase("idle: %d connections talk for %v", n, m.duration)
+	t, err := m.crew.do(ctx, order{Do: doEcho, Active: n, Size: m.size, For: m.duration})
+	if err != nil {
+		return err
+	}
+	if t.Done < int64(n) {
+		return fmt.Errorf("%d connections had only %d answers: %w", n, t.Done, t.trouble())
+	}
+	return nil
 }
 
 // handshake opens rounds of connections, and ends them outside of what it measures.

@@ -45,6 +45,7 @@ type Memory struct {
 	From   int     `json:"from"` // connections at the first reading
 	To     int     `json:"to"`   // and at the second
 	User   float64 `json:"user"`
+	Talked float64 `json:"talked"`           // the same after each has exchanged messages and is idle again
 	Kernel float64 `json:"kernel,omitempty"` // both ends, as both are on this machine; 0: not readable
 }
 
@@ -130,6 +131,7 @@ func (r *Result) write(w io.Writer) error {
 	}
 	if m := r.Memory; m != nil {
 		row("user memory", "%.0f B per connection (slope between %d and %d)", m.User, m.From, m.To)
+		row("after a talk", "%.0f B per connection", m.Talked)
 		if m.Kernel > 0 {
 			row("kernel memory", "%.0f B per connection, both ends", m.Kernel)
 		}

@@ -1,0 +1,37 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const readme = "../../README.md"
+
+// What the README says of the configuration is what the code does.
+func TestReadmeIsTrue(t *testing.T) {
+	b, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	_, rest, _ := strings.Cut(text, "<!-- reference: begin -->\n")
+	table, _, ok := strings.Cut(rest, "<!-- reference: end -->")
+	if !ok || strings.TrimSpace(table) != strings.TrimSpace(Reference()) {
+		t.Errorf("the settings in the README are not these:\n%s", Reference())
+	}
+
+	var examples []*Config
+	for _, block := range strings.Split(text, "```yaml\n")[1:] {
+		yaml, _, _ := strings.Cut(block, "```")
+		c, err := Parse("README.md", []byte(yaml), nil)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, yaml)
+		}
+		examples = append(examples, c)
+	}
+	if len(examples) < 2 || !reflect.DeepEqual(examples[0], Default()) {
+		t.Error("the first example in the README is not the default")
+	}
+}
