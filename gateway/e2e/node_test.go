@@ -1,0 +1,72 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// foreign is the hub that clients of other makes try.
+const foreign = `
+hubs:
+  default:
+    paths: ["/"]
+    upstream: {url: "echo:"}
+    anonymous: true
+    deflate: true
+    subprotocols: [chat.v1, chat.v2]
+    origins: [%q]
+`
+
+// node runs a script of testdata, which must exit with 0. Its packages are
+// those of .ci/node, or of the folder that E2E_NODE_PATH names.
+func node(t *testing.T, script string, args ...string) {
+	t.Helper()
+	executable := program(t, "node")
+	folder := os.Getenv("E2E_NODE_PATH")
+	if folder == "" {
+		folder = filepath.Join(root, ".ci", "node")
+	}
+	modules, err := filepath.Abs(filepath.Join(folder, "node_modules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(modules); err != nil {
+		missing(t, "no packages of Node: npm ci --prefix .ci/node installs them")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, executable, append([]string{filepath.Join("testdata", script)}, args...)...)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s %q: %v\n%s", script, args, err, output)
+	}
+}
+
+func TestTheClientOfNodeIsServed(t *testing.T) {
+	g := start(t, fmt.Sprintf(foreign, "https://app.example"))
+	for _, scenario := range []string{
+		"plain", "deflate", "fragments", "ping", "close", "toobig", "subprotocol", "origin",
+	} {
+		t.Run(scenario, func(t *testing.T) { node(t, "client.js", scenario, g.url()) })
+	}
+}
+
+func TestAPageOfAListedOriginIsServedAndAnyOtherRefused(t *testing.T) {
+	chromium := program(t, "chromium")
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><title>page</title>")
+	})
+	allowed, refused := httptest.NewServer(page), httptest.NewServer(page)
+	defer allowed.Close()
+	defer refused.Close()
+	g := start(t, fmt.Sprintf(foreign, allowed.URL))
+	node(t, "browser.js", chromium, g.url(), allowed.URL, refused.URL)
+}
