@@ -44,6 +44,10 @@ func (l *loop) leave(c *client) {
 		l.depart(c)
 	}
 	l.register(c)
+	if c.conn.Open() && c.missed != 0 {
+		c.missed = 0 // reading was stopped: Mod reports what is there once more
+		l.poller.Mod(c.conn.FD(), c.interest())
+	}
 }
 
 // depart ends our direction, once the last words of a leaving client are out.
@@ -72,9 +76,6 @@ func (l *loop) unhold(c *client) {
 // the end had begun before for another.
 func (l *loop) drop(c *client, reason metrics.Reason) {
 	if !c.conn.Open() {
-		if c.state == orphaned {
-			l.vacate(c) // the loop stops, and the answer never came
-		}
 		return
 	}
 	if c.registered {
@@ -112,6 +113,16 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 	}
 }
 
+// abandon ends what there is of c, when nothing is waited for any more.
+func (l *loop) abandon(c *client, reason metrics.Reason) {
+	l.stopWaiting(c)
+	if c.state == orphaned {
+		l.farewell(c)
+		return
+	}
+	l.drop(c, reason)
+}
+
 // vacate frees the slot of c, whose socket is closed or somebody else's.
 func (l *loop) vacate(c *client) {
 	l.wheel.Disarm(&c.timer)
@@ -132,21 +143,12 @@ func (l *loop) expire(t *session.Timer) {
 		l.refuse(c, errHeadTooSlow)
 	case open:
 		l.overdue(c)
-	case closing, leaving:
-		if c.state == closing {
-			c.reason = closeTimedOut(c.reason)
-		}
-		l.drop(c, metrics.ReasonCloseTimeout)
+	case closing:
+		c.reason = metrics.ReasonCloseTimeout
+		l.drop(c, c.reason)
+	case leaving:
+		l.drop(c, c.reason)
 	}
-}
-
-// closeTimedOut keeps the reason for which a close began: that the peer did
-// not answer it is only then worth a reason when there was no worse.
-func closeTimedOut(began metrics.Reason) metrics.Reason {
-	if began == metrics.ReasonDrain || began == metrics.ReasonBackend {
-		return metrics.ReasonCloseTimeout
-	}
-	return began
 }
 
 // overdue looks at every deadline of an open session, and arms the timer for
@@ -161,7 +163,9 @@ func (l *loop) overdue(c *client) {
 		l.fail(c, ws.StatusPolicyViolation, metrics.ReasonMessageAge, "message not complete in time")
 		return
 	}
-	verdict, next := c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), c.held != nil)
+	// While input waits unread the pong may be behind it, and while output
+	// waits the ping would be: the queue's age and TCP_USER_TIMEOUT rule then.
+	verdict, next := c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), c.held != nil || c.writing)
 	switch verdict {
 	case session.Dead:
 		l.drop(c, metrics.ReasonHeartbeat)

@@ -131,7 +131,7 @@ func New(o Options) (_ *Gateway, err error) {
 		if err != nil {
 			closeAll(listeners)
 			for _, l := range g.loops {
-				l.release()
+				l.stop()
 			}
 			return nil, err
 		}
@@ -217,6 +217,7 @@ func (g *Gateway) Serve() error {
 	close(done)
 	g.http.drop()
 	beside.Wait()
+	g.http.drop() // what the HTTP server has accepted beside the first
 	return err
 }
 
@@ -239,10 +240,10 @@ func (g *Gateway) Close() error {
 
 // stop ends the loops and what runs beside them.
 func (g *Gateway) stop() {
-	g.http.drop()
 	for _, l := range g.loops {
 		l.stop()
 	}
+	g.http.drop() // behind the loops, which hand sockets over to the last
 	g.release()
 	select {
 	case g.ended <- ErrClosed:

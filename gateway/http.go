@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,13 +18,14 @@ import (
 // is a net/http server whose listener is the loops: they give it sockets whose
 // first request head is read already.
 type httpSide struct {
-	g      *Gateway
-	server *http.Server
-	conns  chan handedOver
-	count  atomic.Int64
-	limit  atomic.Int64
-	next   atomic.Uint32 // the loop that gets the next upgrade back
-	closed chan struct{}
+	g       *Gateway
+	server  *http.Server
+	conns   chan handedOver
+	count   atomic.Int64
+	limit   atomic.Int64
+	next    atomic.Uint64 // the loop that gets the next upgrade back
+	closed  chan struct{} // by Close
+	closing sync.Once
 }
 
 // handedOver is a socket on its way to the HTTP server, and what was read of
@@ -45,6 +47,7 @@ func newHTTPSide(g *Gateway) *httpSide {
 	h.server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second, // of a body too, though nobody here reads one
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
@@ -55,6 +58,9 @@ func newHTTPSide(g *Gateway) *httpSide {
 // offer gives a socket to the HTTP server. It is called by a loop, never
 // blocks, and is false when there are too many: the caller keeps the socket.
 func (h *httpSide) offer(s handedOver) bool {
+	if h.isClosed() {
+		return false
+	}
 	if h.count.Add(1) > h.limit.Load() {
 		h.count.Add(-1)
 		return false
@@ -88,13 +94,19 @@ func (h *httpSide) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener.
-func (h *httpSide) Close() error {
+// isClosed reports whether nobody takes sockets any more.
+func (h *httpSide) isClosed() bool {
 	select {
 	case <-h.closed:
+		return true
 	default:
-		close(h.closed)
+		return false
 	}
+}
+
+// Close implements net.Listener.
+func (h *httpSide) Close() error {
+	h.closing.Do(func() { close(h.closed) })
 	return nil
 }
 
@@ -106,6 +118,7 @@ func (h *httpSide) shutdown(ctx context.Context) error { return h.server.Shutdow
 
 // drop closes what was offered and not taken any more.
 func (h *httpSide) drop() {
+	h.Close() // before Serve has told the server of its listener, the server cannot
 	h.server.Close()
 	for {
 		select {
@@ -140,6 +153,10 @@ func (c *httpConn) Close() error {
 	c.uncount()
 	return c.Conn.Close()
 }
+
+// CloseWrite lets the server end its direction first, so that a client which is
+// still sending gets its answer and no reset.
+func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
 func (c *httpConn) uncount() {
 	if c.done.CompareAndSwap(false, true) {
@@ -224,7 +241,7 @@ func (h *httpSide) giveBack(w http.ResponseWriter, r *http.Request) {
 		h.g.log.Warn("upgrade on a kept-alive connection lost", "err", err)
 		return
 	}
-	l := h.g.loops[int(h.next.Add(1))%len(h.g.loops)]
+	l := h.g.loops[h.next.Add(1)%uint64(len(h.g.loops))]
 	adopt := func(l *loop) bool {
 		l.adopt(conn, read)
 		return true

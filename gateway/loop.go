@@ -52,10 +52,12 @@ type loop struct {
 	stalled  map[*client]struct{} // clients that do not read as fast as we write
 	idleHeld []*held
 	drain    *drain // nil while serving
+	over     bool   // everything was dropped; the last letters are read
 	stopped  sync.Once
 }
 
-// newLoop makes a loop; run starts it.
+// newLoop makes a loop that reads its mail, so that it can be stopped; run
+// lets clients in.
 func newLoop(g *Gateway, index int) (l *loop, err error) {
 	start := time.Now()
 	pool := session.NewPool(g.budget)
@@ -83,20 +85,23 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 		l.ticker.Close()
 		return nil, err
 	}
+	if err := l.poller.Add(l.waker.FD(), netpoll.In, l.guarded(l.readMail)); err != nil {
+		l.release()
+		return nil, fmt.Errorf("mailbox: %w", err)
+	}
 	return l, nil
 }
 
 // wheelSlots times a tick is the turn of the wheel: 51.2 s.
 const wheelSlots = 512
 
-// run starts the loop: from then on the poller's goroutine calls back. Called
-// by the goroutine that made the loop.
-func (l *loop) run() error {
-	err := l.poller.Add(l.waker.FD(), netpoll.In, l.guarded(l.readMail))
-	if err != nil {
-		return fmt.Errorf("mailbox: %w", err)
-	}
+// run starts the clock and lets clients in, unless the loop was stopped.
+// Called by any other goroutine.
+func (l *loop) run() (err error) {
 	l.do(func(l *loop) {
+		if l.over {
+			return
+		}
 		if err = l.poller.Add(l.ticker.FD(), netpoll.In, l.guarded(l.onTick)); err != nil {
 			err = fmt.Errorf("timer: %w", err)
 			return
@@ -118,23 +123,27 @@ func (l *loop) closeEntrances() {
 	}
 }
 
-// stop ends the loop once its sessions are gone. Called by any goroutine.
+// stop drops every session and ends the loop. Called by any other goroutine.
 func (l *loop) stop() {
 	l.stopped.Do(func() {
-		done := make(chan struct{})
-		l.post(letter{run: func(l *loop) bool {
-			defer close(done)
-			l.closeEntrances()
-			l.slab.all(func(c *client) { l.drop(c, metrics.ReasonShutdown) })
-			l.poller.Del(l.waker.FD())
-			l.poller.Del(l.ticker.FD())
-			l.metrics.Publish()
-			return true
-		}}, 0)
-		<-done
-		l.mail.close()
+		l.do((*loop).end)
 		l.release()
 	})
+}
+
+// end is in the last letter but those that are in the mailbox already: these
+// are read still, so that nobody waits for them for ever.
+func (l *loop) end() {
+	l.mail.close()
+	l.over = true
+	l.closeEntrances()
+	l.slab.all(func(c *client) {
+		defer c.guard()
+		l.abandon(c, metrics.ReasonShutdown)
+	})
+	l.poller.Del(l.waker.FD())
+	l.poller.Del(l.ticker.FD())
+	l.metrics.Publish()
 }
 
 // release gives back the loop's own descriptors. Nothing may be in the epoll
@@ -195,8 +204,11 @@ func (c *client) guard() {
 				l.vacate(c)
 			}
 		}()
-		l.stopWaiting(c) // whoever panicked may never answer
-		l.drop(c, metrics.ReasonPanic)
+		if c.state == orphaned { // it was the farewell that panicked
+			l.vacate(c)
+			return
+		}
+		l.abandon(c, metrics.ReasonPanic)
 	}
 }
 

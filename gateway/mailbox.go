@@ -3,6 +3,7 @@ package gateway
 import (
 	"sync"
 	"time"
+	"unsafe"
 
 	"sluice/gateway/upstream"
 	"sluice/netpoll"
@@ -32,21 +33,23 @@ type mailbox struct {
 	next int
 }
 
-// mailboxBytes bounds the payload of pushes that wait for one loop.
+// mailboxBytes bounds the pushes and broadcasts that wait for one loop.
 const mailboxBytes = 16 << 20
 
+// letterSize is what a push takes of that beside its payload.
+const letterSize = int(unsafe.Sizeof(letter{}))
+
 // post hands lt to the loop. It never blocks. It is false when the loop has
-// stopped, or when size, the bytes of a push, does not fit now.
+// stopped, or when size, the bytes of a push and its letter, does not fit now.
 func (l *loop) post(lt letter, size int) bool {
 	m := &l.mail
 	m.mu.Lock()
+	defer m.mu.Unlock() // behind Wake: once the mailbox is closed, nobody touches the waker
 	if m.closed || size > 0 && m.bytes+size > mailboxBytes {
-		m.mu.Unlock()
 		return false
 	}
 	m.bytes += size
 	m.in = append(m.in, lt)
-	m.mu.Unlock()
 	l.waker.Wake()
 	return true
 }
@@ -68,13 +71,13 @@ func (l *loop) readMail(netpoll.Event) {
 		if m.next == len(m.out) && !m.swap() {
 			return
 		}
-		if i&15 == 15 && time.Since(start) > slice {
+		if i&15 == 15 && !l.over && time.Since(start) > slice {
 			l.waker.Wake() // the rest after the sockets
 			return
 		}
 		lt := &m.out[m.next]
 		if lt.run != nil {
-			if !l.runLetter(lt.run) {
+			if !l.runLetter(lt.run) && !l.over {
 				l.waker.Wake()
 				return
 			}
@@ -131,7 +134,7 @@ func (l *loop) runLetter(run func(*loop) bool) (done bool) {
 // deliver reads a letter to one session.
 func (l *loop) deliver(lt *letter) {
 	if lt.push {
-		l.mail.delivered(len(lt.reply.Data))
+		l.mail.delivered(letterSize + len(lt.reply.Data))
 	}
 	c := l.slab.find(lt.to)
 	if c == nil {

@@ -17,7 +17,11 @@ var (
 	errHeadTooSlow  = &handshake.Error{Status: http.StatusRequestTimeout, Reason: "request head not complete in time"}
 	errNoSuchHub    = &handshake.Error{Status: http.StatusNotFound, Reason: "no such hub"}
 	errOrigin       = &handshake.Error{Status: http.StatusForbidden, Reason: "origin not allowed"}
-	errUnauthorized = &handshake.Error{Status: http.StatusUnauthorized, Reason: "this hub does not accept anonymous clients"}
+	errUnauthorized = &handshake.Error{
+		Status: http.StatusUnauthorized,
+		Reason: "this hub does not accept anonymous clients",
+		Header: "WWW-Authenticate: Bearer\r\n", // RFC 9110 §11.6.1 wants one
+	}
 )
 
 // readHead collects the request head. The whole of it usually comes with the
@@ -30,6 +34,7 @@ func (l *loop) readHead(c *client) (more bool) {
 		k := 0
 		if c.held != nil {
 			k = copy(l.in[:], c.held.buf)
+			limit = max(limit, k+1) // a reload may have lowered it
 		}
 		n, err := c.conn.Read(l.in[k:limit])
 		switch {
@@ -170,7 +175,11 @@ func (l *loop) refuse(c *client, err error) {
 	}
 	l.letGo(c)
 	l.metrics.Handshake(result(e), l.since(c.began))
-	l.out = handshake.AppendResponse(l.out[:0], e, retryAfter)
+	again := 0
+	if e.Status == http.StatusServiceUnavailable {
+		again = retryAfter
+	}
+	l.out = handshake.AppendResponse(l.out[:0], e, again)
 	l.leave(c)
 }
 
@@ -219,9 +228,13 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 // adopt takes a socket from the HTTP server whose next request, in read, is
 // an upgrade. Bytes behind that request's head are the first frames.
 func (l *loop) adopt(conn netpoll.Conn, read []byte) {
+	if l.over {
+		conn.Close()
+		return
+	}
 	c := l.admit(conn)
 	defer c.guard()
-	l.takeHead(c, l.in[:copy(l.in[:], read)], 0)
+	l.takeHead(c, read, 0)
 	if c.state == heading {
 		l.readHead(c)
 	}

@@ -18,14 +18,15 @@ var (
 	ErrFull = errors.New("too much waits for delivery")
 )
 
-// Push sends a message to one session. It returns as soon as the session's
-// loop has it; data belongs to the gateway from then on. Any goroutine.
+// Push sends a message, op being text or binary, to one session. It returns as
+// soon as the session's loop has it; data belongs to the gateway from then on.
+// Any goroutine.
 func (g *Gateway) Push(id string, op ws.OpCode, data []byte) error {
 	ref, ok := g.ids.Decode(id)
 	if !ok || ref.Node != g.node || int(ref.Loop) >= len(g.loops) {
 		return ErrUnknown
 	}
-	if !g.loops[ref.Loop].post(letter{to: ref, push: true, reply: upstream.Reply{Op: op, Data: data}}, len(data)) {
+	if !g.loops[ref.Loop].post(letter{to: ref, push: true, reply: upstream.Reply{Op: op, Data: data}}, letterSize+len(data)) {
 		return ErrFull
 	}
 	return nil
@@ -59,7 +60,8 @@ func (g *Gateway) Broadcast(hub string, op ws.OpCode, data []byte) error {
 		b := &broadcast{hub: hub, op: op, data: data}
 		b.frames[0] = plain
 		plain.Retain(1)
-		if !l.post(letter{run: b.run}, 0) {
+		if !l.post(letter{run: b.run}, b.size()) {
+			plain.Release()
 			err = ErrFull
 		}
 	}
@@ -75,6 +77,9 @@ type broadcast struct {
 	frames [16]*session.Shared // by window bits; 0: not compressed
 	cursor uint32              // the next slot
 }
+
+// size is what the broadcast takes of a mailbox.
+func (b *broadcast) size() int { return letterSize + len(b.data) }
 
 // run serves slots for a slice of time, and is true when all had their turn.
 // A slot is visited once, whoever comes and goes meanwhile.
@@ -92,6 +97,7 @@ func (b *broadcast) run(l *loop) bool {
 			f.Release()
 		}
 	}
+	l.mail.delivered(b.size())
 	return true
 }
 

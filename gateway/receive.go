@@ -53,7 +53,7 @@ func (l *loop) receive(c *client, ev netpoll.Event) {
 		switch {
 		case err == netpoll.ErrWouldBlock:
 			return
-		case err == io.EOF && c.parked() && ev&(netpoll.Hup|netpoll.Err) == 0:
+		case err == io.EOF && (c.parked() || c.writing) && ev&(netpoll.Hup|netpoll.Err) == 0:
 			// The peer says no more, but may still hear what its last message
 			// is answered. The end is found again when that is done.
 			c.missed |= ev
@@ -100,9 +100,6 @@ func (l *loop) take(c *client, p []byte) {
 	if c.state != open {
 		return
 	}
-	if c.Partial() && c.Started() == l.now {
-		l.wheel.Hasten(&c.timer, l.now+1+l.g.settings.Load().messageAge)
-	}
 	if n < len(p) {
 		if !l.hold(c, p[n:]) {
 			l.fail(c, tryAgainLater, metrics.ReasonMemory, "out of buffers")
@@ -137,6 +134,9 @@ func (l *loop) serve(c *client, p []byte) (taken int) {
 		}
 		switch in.Kind {
 		case session.None, session.Held:
+			if c.state == open && c.Partial() && c.Started() == l.now {
+				l.wheel.Hasten(&c.timer, l.now+1+l.g.settings.Load().messageAge)
+			}
 			return taken
 		case session.Message:
 			if c.state == open {
@@ -169,7 +169,7 @@ func (l *loop) control(c *client, in session.Input) {
 		return
 	}
 	if in.Kind == session.Ping {
-		if c.state == open { // RFC 6455 §5.5.2: unless it already received a Close frame
+		if c.state == open { // behind our Close frame nothing follows
 			l.out = session.AppendFrame(l.out, ws.OpPong, in.Payload)
 		}
 		return
@@ -216,15 +216,12 @@ func (l *loop) resume(c *client) {
 		if c.parked() {
 			return
 		}
-		h.off += l.serve(c, h.buf[h.off:])
-		if !c.conn.Open() {
-			return
-		}
+		n := l.serve(c, h.buf[h.off:])
 		l.flush(c)
-		if c.held != nil && h.off < len(h.buf) {
-			return // parked again
-		}
-		if c.held != nil {
+		if c.held == h { // nothing has ended the session meanwhile
+			if h.off += n; h.off < len(h.buf) {
+				return // parked again
+			}
 			l.letGo(c)
 			l.metrics.Gauge(metrics.ParkedSessions, -1)
 		}

@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/config"
+	"sluice/metrics"
+)
+
+// numbered is a message of size bytes that says which it is.
+func numbered(i, size int) []byte {
+	return append(fmt.Appendf(make([]byte, 0, size), "%08d", i), make([]byte, size-8)...)
+}
+
+// wantNumbered reads whole messages, the first ones of those that were sent
+// and in their order, and a Close frame behind them.
+func (p *peer) wantNumbered(size int, code ws.StatusCode) (messages int) {
+	p.t.Helper()
+	for i := 0; ; i++ {
+		f, err := p.frame()
+		if err != nil {
+			p.t.Fatalf("after %d messages: %v, want a Close frame with %d", i, err, code)
+		}
+		if f.Header.OpCode == ws.OpClose {
+			if got, _ := ws.ParseCloseFrameData(f.Payload); got != code {
+				p.t.Fatalf("close code %d, want %d", got, code)
+			}
+			p.wantEnd()
+			return i
+		}
+		if len(f.Payload) != size || !bytes.Equal(f.Payload, numbered(i, size)) {
+			p.t.Fatalf("message %d came as %s", i, describe(f.Header.OpCode, string(f.Payload)))
+		}
+	}
+}
+
+func TestClientThatDoesNotReadIsToldSo(t *testing.T) {
+	const size = 20_000
+	for name, send := range map[string]func(n *node, id string, data []byte) error{
+		"push":      func(n *node, id string, data []byte) error { return n.Push(id, ws.OpBinary, data) },
+		"broadcast": func(n *node, _ string, data []byte) error { return n.Broadcast("default", ws.OpBinary, data) },
+	} {
+		for _, c := range []struct {
+			limit  func(*config.Limits)
+			reason metrics.Reason
+		}{
+			{func(l *config.Limits) { l.Queue = 256 * config.KiB }, metrics.ReasonSlowConsumerBytes},
+			{func(l *config.Limits) { l.Queue, l.QueueAge = config.GiB, milliseconds(300) }, metrics.ReasonSlowConsumerAge},
+		} {
+			t.Run(name+"/"+c.reason.String(), func(t *testing.T) {
+				n := start(t, func(cfg *config.Config) {
+					c.limit(&cfg.Limits)
+					cfg.Limits.Close = config.Duration(patience)
+				})
+				p := n.dial()
+				id, sent, peak := n.id(), 0, int64(0)
+				slow := func() bool { return n.metric("sluice_slow_consumers_total") == 1 }
+				queued := func() bool {
+					long := false
+					n.each(func(c *client) { long = c.Queue.Len() > 100<<10 })
+					return long
+				}
+				// For the age, the queue is filled once; for the bytes, until it is full.
+				for c.reason == metrics.ReasonSlowConsumerBytes && !slow() || c.reason == metrics.ReasonSlowConsumerAge && !queued() && !slow() {
+					for range 10 {
+						if err := send(n, id, numbered(sent, size)); err != nil {
+							t.Fatal(err)
+						}
+						sent++
+					}
+					n.each(func(*client) { peak = max(peak, n.budget.Used()) })
+				}
+				eventually(t, "it is found slow", slow)
+				if err := send(n, id, numbered(sent, size)); err != nil { // too late
+					t.Fatal(err)
+				}
+				got := p.wantNumbered(size, 1013)
+				if got == 0 || got >= sent {
+					t.Errorf("%d of %d messages arrived", got, sent)
+				}
+				if limit := int64(512 << 10); peak > limit {
+					t.Errorf("%d bytes buffered, want at most %d", peak, limit)
+				}
+				p.Close()
+				n.ended(1013, c.reason)
+				n.settled()
+				if n.metric("sluice_messages_dropped_total", "reason=slow_consumer") == 0 {
+					t.Error("no message is counted as dropped")
+				}
+			})
+		}
+	}
+}
+
+// fill queues at least size bytes for the client of that id, which does not
+// read.
+func (n *node) fill(id string, size int) {
+	n.t.Helper()
+	for {
+		if err := n.Push(id, ws.OpBinary, make([]byte, 16<<10)); err != nil {
+			n.t.Fatal(err)
+		}
+		full := false
+		n.each(func(c *client) { full = full || n.ids.Encode(c.ref()) == id && c.Queue.Len() >= size })
+		if full {
+			return
+		}
+	}
+}
+
+func TestHeaviestQueueIsClosedFirstWhenBuffersRunOut(t *testing.T) {
+	n := start(t, limited(func(l *config.Limits) {
+		l.Queue, l.Buffered = 8*config.MiB, 8*config.MiB
+		l.Close = config.Duration(patience)
+	}))
+	light := n.dial()
+	lightID := n.id()
+	heavy := n.dial()
+	heavyID := ""
+	n.each(func(c *client) {
+		if id := n.ids.Encode(c.ref()); id != lightID {
+			heavyID = id
+		}
+	})
+	n.fill(lightID, 1<<20)
+	n.fill(heavyID, 3<<20)
+	n.publish()
+	if got := n.metric("sluice_slow_consumers_total"); got != 0 {
+		t.Fatalf("%v clients closed with half of the budget left", got)
+	}
+	rest := n.budget.Limit() - n.budget.Used()
+	if !n.budget.Take(int(rest)) {
+		t.Fatal("the rest of the budget cannot be taken")
+	}
+	eventually(t, "a queue is closed", func() bool { return n.metric("sluice_slow_consumers_total") == 1 })
+	for { // what it was sent, up to the Close frame
+		f, err := heavy.frame()
+		if err != nil {
+			t.Fatalf("the client with the heaviest queue: %v", err)
+		}
+		if f.Header.OpCode == ws.OpClose {
+			break
+		}
+	}
+	heavy.Close()
+	n.ended(1013, metrics.ReasonMemory)
+	n.budget.Give(int(rest))
+	light.send(closeFrame(ws.StatusNormalClosure))
+	light.wantClose(ws.StatusNormalClosure)
+	n.settled()
+}
+
+// With the node's buffers used up, nobody new is let in, and who needs one is
+// sent away: with no more than that session lost.
+func TestWithoutBuffersOnlyWhatNeedsNoneGoesOn(t *testing.T) {
+	n := start(t, func(cfg *config.Config) {
+		cfg.Limits.Buffered = 64 * config.KiB
+		withDeflate(cfg)
+	})
+	p, q, r := n.dial(), n.dial(), n.dial(deflated)
+	squeezed := compressed(t, make([]byte, 1000))
+	used := int(n.budget.Limit())
+	n.budget.Take(used)
+	newcomer := n.connect()
+	newcomer.say(request("/"))
+	newcomer.wantBusy()
+	slow := n.connect()
+	slow.say(request("/")[:20])
+	slow.wantBusy()
+	if n.Ready() == nil {
+		t.Error("ready without buffers")
+	}
+	q.send(text("whole"))
+	q.want(ws.OpText, "whole")
+	p.send(text("not whole")[:9])
+	p.wantClose(1013)
+	r.send(squeezed)
+	r.wantClose(1013)
+	q.send(text("still here"))
+	q.want(ws.OpText, "still here")
+	n.budget.Give(used)
+	n.dial().Close()
+	for _, p := range []*peer{newcomer, slow, p, q, r} {
+		p.Close()
+	}
+	n.settled()
+	if got := n.metric("sluice_connections_closed_total", "reason=memory", "code=1013"); got != 2 {
+		t.Errorf("%v sessions closed for want of memory", got)
+	}
+	if got := n.metric("sluice_handshakes_total", "result=overloaded"); got != 2 {
+		t.Errorf("%v handshakes counted as overloaded", got)
+	}
+	if got := n.metric("sluice_protocol_errors_total", "kind=budget"); got != 2 {
+		t.Errorf("%v errors counted as budget", got)
+	}
+}
+
+// What waits for a loop is bounded, whoever it is for.
+func TestMailboxIsBounded(t *testing.T) {
+	for name, send := range map[string]func(n *node, id string, data []byte) error{
+		"push":      func(n *node, id string, data []byte) error { return n.Push(id, ws.OpBinary, data) },
+		"broadcast": func(n *node, _ string, data []byte) error { return n.Broadcast("default", ws.OpBinary, data) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := start(t, limited(func(l *config.Limits) { l.Queue = config.GiB }))
+			p := n.dial()
+			id := n.id()
+			data := make([]byte, 64<<10)
+			accepted := 0
+			n.frozen(func() {
+				for ; accepted <= mailboxBytes/len(data); accepted++ {
+					if err := send(n, id, data); err != nil {
+						if err != ErrFull {
+							t.Error(err)
+						}
+						return
+					}
+				}
+				t.Error("more was accepted than the mailbox may hold")
+			})
+			for range accepted {
+				p.want(ws.OpBinary, string(data))
+			}
+			if err := send(n, id, data); err != nil {
+				t.Errorf("with the mailbox empty again: %v", err)
+			}
+			p.want(ws.OpBinary, string(data))
+			p.Close()
+			n.settled()
+		})
+	}
+}
