@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -163,7 +164,7 @@ func (l *loop) message(c *client, hs *hubSettings, in session.Input) {
 // control answers a ping and takes a pong.
 func (l *loop) control(c *client, in session.Input) {
 	s := l.g.settings.Load()
-	if !c.control.Allow(l.uptime(), s.control) {
+	if !c.control.Allow(time.Duration(l.now)*tick, s.control) {
 		l.metrics.RateLimited(metrics.ScopeControl)
 		l.fail(c, ws.StatusPolicyViolation, metrics.ReasonControlRate, "too many control frames")
 		return
