@@ -40,13 +40,13 @@ const patience = 20 * time.Second
 // node is a gateway under test, on a free port of the loopback.
 type node struct {
 	*Gateway
-	t        *testing.T
+	t        testing.TB
 	registry *prometheus.Registry
 	log      *logBuffer
 }
 
 // start serves a gateway for the test. edit changes the default configuration.
-func start(t *testing.T, edit func(*config.Config), upstreams ...upstream.Upstream) *node {
+func start(t testing.TB, edit func(*config.Config), upstreams ...upstream.Upstream) *node {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Listen = "127.0.0.1:0"
@@ -148,7 +148,7 @@ func hasLabels(m *dto.Metric, want []string) bool {
 }
 
 // eventually waits until ok is true.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); {
 		if time.Now().After(end) {
@@ -169,7 +169,7 @@ func (n *node) closedFor(reason metrics.Reason) {
 // peer is a client that speaks raw bytes.
 type peer struct {
 	net.Conn
-	t *testing.T
+	t testing.TB
 	r *bufio.Reader
 }
 
@@ -324,7 +324,7 @@ func (u *lateUpstream) Send(ev *upstream.Event, late upstream.Sink) (upstream.Re
 }
 
 // next waits for the next event.
-func (u *lateUpstream) next(t *testing.T, want upstream.Type) lateEvent {
+func (u *lateUpstream) next(t testing.TB, want upstream.Type) lateEvent {
 	t.Helper()
 	select {
 	case ev := <-u.events:
