@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,14 +16,13 @@ import (
 
 // comparison is what the compare command was asked for.
 type comparison struct {
-	rounds      int
-	modes       []mode
-	contenders  []contender
-	duration    time.Duration
-	quick       bool
-	pushHeaders list
-	jsonFile    string
-	svgFile     string
+	rounds     int
+	modes      []mode
+	contenders []contender
+	duration   time.Duration
+	quick      bool
+	jsonFile   string
+	svgFile    string
 }
 
 func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -32,21 +32,18 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	p := newProgress(stderr)
 	defer p.clear()
-	dir, err := os.MkdirTemp("", "loadtest")
+	p.phase("building")
+	dir, err := build(ctx, c.contenders, c.modes, stderr)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	p.phase("building")
-	if err := build(ctx, dir, c.contenders, stderr); err != nil {
-		return err
-	}
 	s, err := c.run(ctx, dir, p, stderr)
 	if err != nil {
 		return err
 	}
 	p.clear()
-	return errors.Join(s.writeMarkdown(stdout), c.save(s))
+	return errors.Join(s.writeMarkdown(stdout), save(s, c.jsonFile, c.svgFile))
 }
 
 func parseComparison(args []string, stderr io.Writer) (*comparison, error) {
@@ -58,7 +55,6 @@ func parseComparison(args []string, stderr io.Writer) (*comparison, error) {
 	f.BoolVar(&c.quick, "quick", false, "one round of a second with fewer connections: an impression, no result")
 	wanted := f.String("modes", names(modes()), "comma-separated `modes`")
 	peers := f.String("peers", names(contenders()), "comma-separated `servers`")
-	f.Var(&c.pushHeaders, "push-header", "one more `header` of the POST that makes Sluice broadcast; repeatable")
 	f.StringVar(&c.jsonFile, "json", "", "write all results to `file` as JSON")
 	f.StringVar(&c.svgFile, "svg", "", "draw the medians into `file`")
 	if err := f.Parse(args); err != nil {
@@ -137,7 +133,7 @@ func (c *comparison) run(ctx context.Context, dir string, p *progress, stderr io
 
 func (c *comparison) measure(ctx context.Context, dir string, m mode, who contender, p *progress) (*Result, error) {
 	p.phase("%s: starting", m.name)
-	proc, err := who.start(ctx, dir, m.name == "ping")
+	proc, err := who.start(ctx, dir, m)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +141,6 @@ func (c *comparison) measure(ctx context.Context, dir string, m mode, who conten
 	s := c.settings(m, who)
 	s.url = proc.url
 	s.settle = proc.settle
-	s.pushURL = proc.pushURL
-	s.pushHeaders = c.pushHeaders
 	return measure(ctx, m, s, p)
 }
 
@@ -167,16 +161,19 @@ func (c *comparison) settings(m mode, who contender) settings {
 	return s
 }
 
-func (c *comparison) save(s *summary) error {
+// A picture is what can be saved as JSON and be drawn.
+type picture interface{ writeSVG(io.Writer) error }
+
+// save writes p to the files that have a name.
+func save(p picture, jsonFile, svgFile string) error {
 	var errs []error
-	if c.jsonFile != "" {
-		b, err := json.MarshalIndent(s, "", "  ")
-		errs = append(errs, err, os.WriteFile(c.jsonFile, append(b, '\n'), 0o644))
+	if jsonFile != "" {
+		b, err := json.MarshalIndent(p, "", "  ")
+		errs = append(errs, err, os.WriteFile(jsonFile, append(b, '\n'), 0o644))
 	}
-	if c.svgFile != "" {
-		var b strings.Builder
-		s.writeSVG(&b)
-		errs = append(errs, os.WriteFile(c.svgFile, []byte(b.String()), 0o644))
+	if svgFile != "" {
+		var b bytes.Buffer
+		errs = append(errs, p.writeSVG(&b), os.WriteFile(svgFile, b.Bytes(), 0o644))
 	}
 	return errors.Join(errs...)
 }

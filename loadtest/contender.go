@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,23 +40,42 @@ func contenders() []contender {
 	}
 }
 
-// build compiles what the contenders need into dir.
-func build(ctx context.Context, dir string, who []contender, stderr io.Writer) error {
-	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sluice").Output()
-	if err != nil {
-		return fmt.Errorf("compare builds the servers from source and must be run inside the module: %w", err)
+// program returns the package of what serves in a mode.
+func (c contender) program(m mode) string {
+	switch {
+	case c.name != sluice:
+		return "sluice/loadtest/peers"
+	case m.name == "broadcast":
+		return "sluice/loadtest/pushing" // the product has no text message that makes it push
 	}
-	module := strings.TrimSpace(string(root))
-	isSluice := func(c contender) bool { return c.name == sluice }
-	if slices.ContainsFunc(who, isSluice) {
-		if err := compile(ctx, module, filepath.Join(dir, sluice), stderr); err != nil {
-			return err
+	return "sluice"
+}
+
+// build compiles what the contenders are in these modes, into a new folder that is the caller's to remove.
+func build(ctx context.Context, who []contender, in []mode, stderr io.Writer) (dir string, err error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sluice").Output()
+	if err != nil {
+		return "", fmt.Errorf("the servers are built from source, inside the module: %w", err)
+	}
+	module := strings.TrimSpace(string(out))
+	if dir, err = os.MkdirTemp("", "loadtest"); err != nil {
+		return "", err
+	}
+	built := make(map[string]bool)
+	for _, c := range who {
+		for _, m := range in {
+			program := c.program(m)
+			if built[program] {
+				continue
+			}
+			built[program] = true
+			from := filepath.Join(module, strings.TrimPrefix(program, "sluice")) // the peers are a module of their own
+			if err := compile(ctx, from, filepath.Join(dir, path.Base(program)), stderr); err != nil {
+				return "", errors.Join(err, os.RemoveAll(dir))
+			}
 		}
 	}
-	if slices.ContainsFunc(who, func(c contender) bool { return !isSluice(c) }) {
-		return compile(ctx, filepath.Join(module, "loadtest", "peers"), filepath.Join(dir, "peers"), stderr)
-	}
-	return nil
+	return dir, nil
 }
 
 func compile(ctx context.Context, from, to string, stderr io.Writer) error {
@@ -69,14 +89,14 @@ func compile(ctx context.Context, from, to string, stderr io.Writer) error {
 
 // A process is a contender at work.
 type process struct {
-	cmd                  *exec.Cmd
-	log                  bytes.Buffer
-	exited               chan struct{}
-	url, settle, pushURL string
+	cmd         *exec.Cmd
+	log         bytes.Buffer
+	exited      chan struct{}
+	url, settle string
 }
 
-// start runs the contender on a free port until stop, and returns when it accepts connections.
-func (c contender) start(ctx context.Context, dir string, pings bool) (*process, error) {
+// start runs the contender, built in dir, on a free port until stop, and returns when it accepts connections.
+func (c contender) start(ctx context.Context, dir string, m mode) (*process, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -87,20 +107,20 @@ func (c contender) start(ctx context.Context, dir string, pings bool) (*process,
 		return strings.HasPrefix(v, "SLUICE_") || strings.HasPrefix(v, "GOMAXPROCS=") ||
 			strings.HasPrefix(v, "GOGC=") || strings.HasPrefix(v, "GOMEMLIMIT=") || strings.HasPrefix(v, "GODEBUG=")
 	})
+	pings, program := m.name == "ping", filepath.Join(dir, path.Base(c.program(m)))
 	if c.name == sluice {
 		admin, err := freeAddress()
 		if err != nil {
 			return nil, err
 		}
-		p.cmd = exec.CommandContext(ctx, filepath.Join(dir, sluice))
+		p.cmd = exec.CommandContext(ctx, program)
 		env = append(env, "SLUICE_LISTEN="+addr, "SLUICE_ADMIN_LISTEN="+admin)
 		if pings {
 			env = append(env, "SLUICE_HEARTBEAT_INTERVAL="+pingInterval.String(), "SLUICE_HEARTBEAT_TIMEOUT="+pingInterval.String())
 		}
 		p.settle = "12s" // it returns memory by itself when it has been quiet
-		p.pushURL = "http://" + addr + "/api/hubs/default/:send"
 	} else {
-		p.cmd = exec.CommandContext(ctx, filepath.Join(dir, "peers"), "-kind", c.name, "-listen", addr)
+		p.cmd = exec.CommandContext(ctx, program, "-kind", c.name, "-listen", addr)
 		if pings {
 			p.cmd.Args = append(p.cmd.Args, "-ping", pingInterval.String())
 		}

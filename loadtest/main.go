@@ -4,10 +4,12 @@
 //
 //	go run ./loadtest echo -url ws://127.0.0.1:8080/
 //	go run ./loadtest compare
+//	go run ./loadtest curve
 //
 // The first form puts one load on a server that runs already, on this machine. The second builds
 // Sluice and the servers in loadtest/peers, measures them in turn on the same work, and prints a
-// table; with -svg it also draws it.
+// table; with -svg it also draws it. The third does so with one load, a fixed rate of messages on a
+// few connections, beside more and more others that are idle.
 //
 // It is an epoll client without a goroutine per connection, so that one process can hold what the
 // server holds, and it says when it, not the server, was what limited a figure.
@@ -46,6 +48,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch name := args[0]; name {
 	case "compare":
 		return compare(ctx, args[1:], stdout, stderr)
+	case "curve":
+		return drawCurve(ctx, args[1:], stdout, stderr)
 	case workerMode:
 		return work(ctx, args[1:], stdin, stdout, stderr)
 	default:
@@ -65,6 +69,7 @@ func usage(w io.Writer) {
 		fmt.Fprintf(w, "  %-10s %s\n", m.name, m.what)
 	}
 	fmt.Fprintf(w, "  %-10s %s\n", "compare", "Sluice and its peers in turn, on all of these")
+	fmt.Fprintf(w, "  %-10s %s\n", "curve", "Sluice and its peers in turn, on sparse with more and more idle connections")
 }
 
 // Settings say what load to put on which server.

@@ -42,6 +42,12 @@ func TestCommandLineMistakesAreExplained(t *testing.T) {
 		{[]string{"compare", "-peers", "nobody"}, `unknown "nobody"; there are sluice,`},
 		{[]string{"compare", "-rounds", "0"}, "-rounds must be at least 1"},
 		{[]string{"compare", "now"}, `unexpected argument "now"`},
+		{[]string{"curve", "-rounds", "0"}, "-rounds must be at least 1"},
+		{[]string{"curve", "-active", "0"}, "-active must be at least 1"},
+		{[]string{"curve", "-rate", "0"}, "-rate must be above 0"},
+		{[]string{"curve", "-idle", "900,many"}, `"many" is no number`},
+		{[]string{"curve", "-peers", "nobody"}, `unknown "nobody"; there are sluice,`},
+		{[]string{"curve", "now"}, `unexpected argument "now"`},
 	} {
 		var stderr bytes.Buffer
 		err := run(t.Context(), tt.args, nil, &stderr, &stderr)

@@ -101,6 +101,12 @@ func (s *summary) sample(mode, server string) (*series, *sample) {
 // add takes in one more result and brings the mode's figures up to date.
 func (s *summary) add(r *Result) {
 	series, v := s.sample(r.Mode, r.Server)
+	v.add(r)
+	series.order()
+}
+
+// add takes in one more result.
+func (v *sample) add(r *Result) {
 	v.Results = append(v.Results, r)
 	_, _, value := headline(r.Mode)
 	var all []float64
@@ -108,7 +114,6 @@ func (s *summary) add(r *Result) {
 		all = append(all, value(r))
 	}
 	v.Median, v.Min, v.Max = median(all), slices.Min(all), slices.Max(all)
-	series.order()
 }
 
 // missing notes why a server has no result, unless it has one of another round.
@@ -177,7 +182,7 @@ func (v *sample) latency(of func(*Percentiles) float64) string {
 	return micros(median(all))
 }
 
-// load says what the figures were measured under, and what went wrong.
+// load says what the figures were measured under, and what is wrong with them.
 func (v *sample) load() string {
 	r := v.Results[len(v.Results)-1]
 	var parts []string
@@ -187,19 +192,30 @@ func (v *sample) load() string {
 	if r.PerSecond > 0 && r.Operations > 0 {
 		parts = append(parts, fmt.Sprintf("%.0f/s", r.PerSecond))
 	}
-	if r.Generator.Verdict != "" {
-		parts = append(parts, r.Generator.Verdict)
-	}
+	return strings.Join(append(parts, v.troubles()...), ", ")
+}
+
+// troubles are how the generator limited the results, the latest verdict for all, and what went wrong.
+func (v *sample) troubles() []string {
+	var parts []string
+	verdict, limited := "", 0
 	errors := make(map[string]int64)
 	for _, r := range v.Results {
+		if r.Generator.Verdict != "" {
+			verdict = r.Generator.Verdict
+			limited++
+		}
 		for why, n := range r.Errors {
 			errors[why] += n
 		}
 	}
+	if limited > 0 {
+		parts = append(parts, fmt.Sprintf("%s (%d of %d rounds)", verdict, limited, len(v.Results)))
+	}
 	for _, why := range slices.Sorted(maps.Keys(errors)) {
 		parts = append(parts, fmt.Sprintf("%d × %s", errors[why], why))
 	}
-	return strings.Join(parts, ", ")
+	return parts
 }
 
 func figure(v float64) string {

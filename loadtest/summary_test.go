@@ -45,19 +45,25 @@ func TestSummaryLooksAsExpected(t *testing.T) {
 		if err := write(exampleSummary(), &got); err != nil {
 			t.Fatal(err)
 		}
-		golden := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
+		golden(t, name, got.Bytes())
+	}
+}
+
+// golden compares got with the file of that name in testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("%s differs (rewrite it with -update):\n%s", name, &got)
-		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (rewrite it with -update):\n%s", name, got)
 	}
 }
 
@@ -166,5 +172,27 @@ func TestComparisonFitsTheServer(t *testing.T) {
 	}
 	if s := c.settings(echo, gws); s.duration != c.duration || s.push != pushWord || s.sources == 0 {
 		t.Errorf("echo: %+v", s)
+	}
+}
+
+func TestBroadcastIsMeasuredOnAServerThatHasOne(t *testing.T) {
+	m, err := chosen(modes(), "broadcast,echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		who  string
+		want [2]string
+	}{
+		{"sluice", [2]string{"sluice/loadtest/pushing", "sluice"}},
+		{"gws", [2]string{"sluice/loadtest/peers", "sluice/loadtest/peers"}},
+	} {
+		who, err := chosen(contenders(), tt.who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]string{who[0].program(m[0]), who[0].program(m[1])}; got != tt.want {
+			t.Errorf("%s is %v", tt.who, got)
+		}
 	}
 }

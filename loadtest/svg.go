@@ -51,12 +51,17 @@ func (s *summary) writeSVG(w io.Writer) error {
 	text(&b, "dim small", margin, y, foot)
 	text(&b, "dim small", margin, y+16, s.Machine.String())
 	height := y + footHeight
+	return writePage(w, "Sluice and other WebSocket servers on the same work", width, height, b.String())
+}
+
+// writePage writes a picture of that size around what was drawn.
+func writePage(w io.Writer, title string, width, height int, drawn string) error {
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-labelledby="title">
-<title id="title">Sluice and other WebSocket servers on the same work</title>
+<title id="title">%s</title>
 <style>%s</style>
 <rect class="page" width="100%%" height="100%%" rx="6"/>
 %s</svg>
-`, width, height, width, height, style, b.String())
+`, width, height, width, height, html.EscapeString(title), style, drawn)
 	return err
 }
 
