@@ -92,7 +92,7 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 	return l, nil
 }
 
-// wheelSlots times a tick is the turn of the wheel: 51.2 s.
+// wheelSlots times a tick is the turn of the wheel: 102.4 s.
 const wheelSlots = 512
 
 // run starts the clock and lets clients in, unless the loop was stopped.

@@ -15,8 +15,9 @@ import (
 )
 
 // tick is the period of the loops' wheels, and so the precision of every
-// deadline.
-const tick = 100 * time.Millisecond
+// deadline. Each tick wakes a sleeping process, and the Go runtime's monitor
+// with it, which is most of what an idle gateway costs.
+const tick = 200 * time.Millisecond
 
 // ticks is d in ticks, rounded up: a deadline is never early.
 func ticks(d config.Duration) session.Tick {

@@ -27,7 +27,7 @@ var (
 	handshakeBounds = bounds{0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5}
 	// From the same rack to the usual time-out.
 	pingBounds = bounds{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 10}
-	// Under a millisecond is healthy, over a tick of 100 ms is trouble.
+	// Under a millisecond is healthy, over a tick of 200 ms is trouble.
 	lagBounds = bounds{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1}
 	// From a process beside this one to a time-out.
 	upstreamBounds = bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2, 10}
