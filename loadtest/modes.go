@@ -63,10 +63,11 @@ func (m *measurement) idle(ctx context.Context) (*Result, error) {
 	}, nil
 }
 
-// allTalk lets each of n connections have a message answered, and usually many.
+// allTalk lets each of n connections have a message answered, and usually many. None is empty, which
+// not every server echoes.
 func (m *measurement) allTalk(ctx context.Context, n int) error {
 	m.progress.phase("idle: %d connections talk for %v", n, m.duration)
-	t, err := m.crew.do(ctx, order{Do: doEcho, Active: n, Size: m.size, For: m.duration})
+	t, err := m.crew.do(ctx, order{Do: doEcho, Active: n, Size: max(m.size, 1), For: m.duration})
 	if err != nil {
 		return err
 	}
