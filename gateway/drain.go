@@ -103,7 +103,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // leave does what Shutdown says, up to the end of ctx.
 func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) error {
 	g.draining.Store(true)
-	g.log.Info("draining", "delay", time.Duration(cfg.Delay), "window", time.Duration(cfg.Window), "connections", g.sessions.Load())
+	g.log.Info("draining", "delay", cfg.Delay.String(), "window", cfg.Window.String(), "connections", g.sessions.Load())
 	if !sleep(ctx, time.Duration(cfg.Delay)) {
 		return ErrCut
 	}
