@@ -165,7 +165,7 @@ func (l *loop) overdue(c *client) {
 	}
 	// While input waits unread the pong may be behind it, and while output
 	// waits the ping would be: the queue's age and TCP_USER_TIMEOUT rule then.
-	verdict, next := c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), c.held != nil || c.writing)
+	verdict, next := c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), l.beat(s), c.held != nil || c.writing)
 	switch verdict {
 	case session.Dead:
 		l.drop(c, metrics.ReasonHeartbeat)
@@ -193,6 +193,14 @@ func (l *loop) overdue(c *client) {
 func (c *client) early(s *settings) session.Tick {
 	const golden = 2654435769 // 2^32 divided by the golden ratio: spreads what is close (Knuth)
 	return session.Tick(c.timer.Slot*golden>>16) % (s.early + 1)
+}
+
+// beat is how many ticks' pings leave together: a second's worth, as long as
+// that is a small part of the interval and few enough to hold up nobody.
+func (l *loop) beat(s *settings) session.Tick {
+	const together = 2000
+	few := session.Tick(together * uint64(s.interval) / uint64(l.slab.used+1))
+	return max(1, min(session.Tick(time.Second/tick), s.interval/8, few))
 }
 
 // ping is a Ping frame without payload: any answer is as good as any other.

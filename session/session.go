@@ -112,9 +112,11 @@ func (h *Heartbeat) Answered() (milli uint32, ok bool) {
 
 // Check says what is to be done now and when to check again. early is how
 // much sooner than interval the peer may be asked, so that many sessions are
-// not asked in one storm. suspended says that input is waiting unread: the
-// pong may be behind it, so that silence means nothing.
-func (h *Heartbeat) Check(now, interval, timeout, early Tick, suspended bool) (Verdict, Tick) {
+// not asked in one storm. It is asked at a multiple of beat before that, so
+// that a few are asked together: each time a sleeping process is woken costs
+// more than a ping. suspended says that input is waiting unread: the pong may
+// be behind it, so that silence means nothing.
+func (h *Heartbeat) Check(now, interval, timeout, early, beat Tick, suspended bool) (Verdict, Tick) {
 	if h.asked && !h.seen.Before(h.pinged) {
 		h.asked = false // not the pong, but life
 	}
@@ -130,7 +132,8 @@ func (h *Heartbeat) Check(now, interval, timeout, early Tick, suspended bool) (V
 		}
 		return Dead, now
 	}
-	if due := h.seen + interval - early; now.Before(due) {
+	due := h.seen + interval - early
+	if due -= due % beat; now.Before(due) {
 		return Alive, due
 	}
 	return Ask, now + timeout

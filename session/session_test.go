@@ -45,20 +45,20 @@ func TestHeartbeatAsksOnceAndDropsInTime(t *testing.T) {
 	for _, begin := range []Tick{0, 1000, ^Tick(0) - 300} {
 		var h Heartbeat
 		h.Seen(begin)
-		verdict, next := h.Check(begin+10, interval, timeout, 5, false)
+		verdict, next := h.Check(begin+10, interval, timeout, 5, 1, false)
 		if verdict != Alive || next != begin+interval-5 {
 			t.Fatalf("%v, next %d, want to be asked again at %d", verdict, next-begin, interval-5)
 		}
-		verdict, next = h.Check(next, interval, timeout, 5, false)
+		verdict, next = h.Check(next, interval, timeout, 5, 1, false)
 		if verdict != Ask || next != begin+interval-5+timeout {
 			t.Fatalf("%v, next %d, want a ping now", verdict, next-begin)
 		}
 		asked := begin + interval - 5
 		h.Asked(asked, 1)
-		if verdict, _ = h.Check(next-1, interval, timeout, 5, false); verdict != Alive {
+		if verdict, _ = h.Check(next-1, interval, timeout, 5, 1, false); verdict != Alive {
 			t.Fatal("dropped before the answer's time was over")
 		}
-		if verdict, _ = h.Check(next, interval, timeout, 5, false); verdict != Dead {
+		if verdict, _ = h.Check(next, interval, timeout, 5, 1, false); verdict != Dead {
 			t.Fatal("not dropped when the answer's time was over")
 		}
 	}
@@ -69,9 +69,25 @@ func TestHeartbeatTakesAnyByteForLife(t *testing.T) {
 	h.Seen(0)
 	h.Asked(250, 7)
 	h.Seen(250) // in the tick of the ping, so behind it
-	verdict, next := h.Check(350, 250, 100, 0, false)
+	verdict, next := h.Check(350, 250, 100, 0, 1, false)
 	if verdict != Alive || next != 500 {
 		t.Errorf("%v, next %d, want Alive until 500", verdict, next)
+	}
+}
+
+// Peers that are due within one beat are asked together, and none late.
+func TestHeartbeatAsksOnTheBeat(t *testing.T) {
+	const interval, beat = 250, 5
+	for seen := range Tick(40) {
+		var h Heartbeat
+		h.Seen(seen)
+		verdict, next := h.Check(seen, interval, 100, 7, beat, false)
+		if verdict != Alive || next%beat != 0 || next > seen+interval-7 || next+beat <= seen+interval-7 {
+			t.Fatalf("seen at %d: %v, next %d", seen, verdict, next)
+		}
+		if verdict, _ = h.Check(next, interval, 100, 7, beat, false); verdict != Ask {
+			t.Fatalf("seen at %d: %v on the beat, want a ping", seen, verdict)
+		}
 	}
 }
 
@@ -80,15 +96,15 @@ func TestHeartbeatIsSuspendedWhileInputWaits(t *testing.T) {
 	h.Seen(0)
 	h.Asked(250, 7)
 	for now := Tick(350); now < 2000; now += 100 {
-		if verdict, next := h.Check(now, 250, 100, 0, true); verdict != Alive || next != now+100 {
+		if verdict, next := h.Check(now, 250, 100, 0, 1, true); verdict != Alive || next != now+100 {
 			t.Fatalf("at %d: %v, next %d", now, verdict, next)
 		}
 	}
 	// Input was read again, and there was no answer in it: its time begins now.
-	if verdict, next := h.Check(1950, 250, 100, 0, false); verdict != Alive || next != 2050 {
+	if verdict, next := h.Check(1950, 250, 100, 0, 1, false); verdict != Alive || next != 2050 {
 		t.Errorf("%v, next %d, want Alive until 2050", verdict, next)
 	}
-	if verdict, _ := h.Check(2050, 250, 100, 0, false); verdict != Dead {
+	if verdict, _ := h.Check(2050, 250, 100, 0, 1, false); verdict != Dead {
 		t.Error("never dropped")
 	}
 }
