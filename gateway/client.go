@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"unsafe"
-
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/upstream"
@@ -192,10 +190,6 @@ const hangup = netpoll.ReadHup | netpoll.Hup | netpoll.Err
 // highWater is the unsent bytes over which no further message is taken from
 // the same client: who does not read is not answered.
 const highWater = 64 << 10
-
-// bytesPerSession is what one idle session costs here, without the poller's
-// share; a test keeps it small.
-const bytesPerSession = unsafe.Sizeof(client{})
 
 // tryAgainLater is the close code of an overloaded server (IANA WebSocket
 // Close Code Number Registry); ws has no name for it.
