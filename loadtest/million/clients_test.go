@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	gw "sluice/gateway"
+	"sluice/gateway/config"
+	"sluice/gateway/upstream"
+	"sluice/gateway/upstream/echo"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of a test. It is no part of what is tested.
+const patience = 20 * time.Second
+
+// start serves a gateway and returns its clients.
+func start(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clients) {
+	t.Helper()
+	c := config.Default()
+	c.Listen = "127.0.0.1:0"
+	c.Drain = config.Drain{Timeout: config.Duration(patience)}
+	edit(c)
+	g, err := gw.New(gw.Options{
+		Config:   c,
+		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Metrics:  metrics.New(metrics.Options{Loops: gw.Loops(c), ProtocolErrorKinds: session.Kinds()}),
+		Schemes:  map[string]gw.Open{"echo": func(string, *url.URL) (upstream.Upstream, error) { return echo.Upstream{}, nil }},
+		Buffered: 1 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- g.Serve() }()
+	t.Cleanup(func() {
+		g.Close()
+		if err := <-served; !errors.Is(err, gw.ErrClosed) {
+			t.Errorf("Serve returned %v", err)
+		}
+	})
+	clients, err := newClients(loopback(int(g.Addr().Port())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for fd := range clients.byFD {
+			if clients.byFD[fd].state != absent {
+				clients.forget(fd)
+			}
+		}
+		unix.Close(clients.epfd)
+	})
+	return g, clients
+}
+
+func TestClientsGoThroughAllStages(t *testing.T) {
+	const n = 600 // more than twice the window
+	g, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Second) })
+	for _, mark := range []int{n / 3, n} {
+		if err := c.connect(mark, patience); err != nil {
+			t.Fatal(err)
+		}
+		if c.open != mark || c.opening != 0 || c.lost != 0 {
+			t.Fatalf("%d open, %d opening, %d lost (%s), want %d open", c.open, c.opening, c.lost, c.why, mark)
+		}
+	}
+	for range 2 {
+		if echoed, err := c.exchange(patience); err != nil || echoed != n || c.echoes != 0 {
+			t.Fatalf("%d echoed, %d awaited: %v", echoed, c.echoes, err)
+		}
+	}
+	if answered, err := c.heartbeats(2, patience); err != nil || answered < 2*n || c.lost != 0 {
+		t.Fatalf("%d pings answered, %d lost (%s): %v", answered, c.lost, c.why, err)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- g.Shutdown(t.Context()) }()
+	if closed, err := c.part(patience); err != nil || closed != n || c.lost != 0 {
+		t.Errorf("%d closed, %d lost (%s): %v", closed, c.lost, c.why, err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefusedClientsAreLost(t *testing.T) {
+	_, c := start(t, func(c *config.Config) { c.Limits.Connections = 3 })
+	if err := c.connect(5, patience); err != nil {
+		t.Fatal(err)
+	}
+	if c.open != 3 || c.opening != 0 || c.lost != 2 || !strings.Contains(c.why, "503") {
+		t.Errorf("%d open, %d opening, %d lost: %s", c.open, c.opening, c.lost, c.why)
+	}
+}
+
+func TestClientsThatTheGatewayLeavesAreLost(t *testing.T) {
+	g, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Minute) })
+	if err := c.connect(5, patience); err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
+	// Whoever is not there need not answer.
+	if _, err := c.heartbeats(1, patience); err != nil {
+		t.Fatal(err)
+	}
+	if c.open != 0 || c.lost != 5 || c.why == "" {
+		t.Errorf("%d open, %d lost: %s", c.open, c.lost, c.why)
+	}
+}
+
+func TestClientsAreNotWaitedForInVain(t *testing.T) {
+	_, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Hour) })
+	if err := c.connect(1, patience); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.heartbeats(1, 200*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "nothing has happened for 200ms") {
+		t.Errorf("waited for a ping: %v", err)
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// plan is what scales with the number of connections.
+type plan struct {
+	conns    int
+	marks    []int         // numbers of connections at which memory is read, ascending
+	quiet    time.Duration // heartbeat interval at first
+	beat     time.Duration // heartbeat interval later
+	drain    time.Duration // how long closing them is spread over
+	patience time.Duration // how long nothing may happen
+}
+
+func newPlan(conns int) plan {
+	// each is something that takes so long for one connection, and little of it at least.
+	each := func(d time.Duration, least time.Duration) time.Duration { return least + time.Duration(conns)*d }
+	p := plan{
+		conns: conns,
+		// Nobody is pinged before half of it is over, and by then all have connected and talked.
+		quiet: each(900*time.Microsecond, 20*time.Second),
+		// A ping and its pong take 0.2 ms, and a close hardly more.
+		beat:  each(300*time.Microsecond, 5*time.Second),
+		drain: each(300*time.Microsecond, 5*time.Second),
+	}
+	p.patience = p.quiet
+	for _, mark := range []int{referenceFrom, referenceTo} {
+		if mark < conns {
+			p.marks = append(p.marks, mark)
+		}
+	}
+	const readings = 10
+	for i := range readings {
+		p.marks = append(p.marks, (i+1)*conns/readings)
+	}
+	slices.Sort(p.marks)
+	p.marks = slices.Compact(p.marks)
+	if p.marks[0] == 0 {
+		p.marks = p.marks[1:]
+	}
+	return p
+}
+
+// pingsEach is how many pings of each client are measured.
+const pingsEach = 2
+
+// trial is an experiment under way.
+type trial struct {
+	plan     plan
+	gateway  *gateway
+	clients  *clients
+	report   report
+	progress func(format string, args ...any)
+}
+
+// experiment starts the gateway and goes through all stages.
+func experiment(ctx context.Context, p plan, progress func(string, ...any)) (*report, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, err := startGateway(ctx, "/"+gatewayProgram, configuration(p), "/sluice.yaml")
+	if err != nil {
+		return nil, err
+	}
+	c, err := newClients(loopback(clientPort))
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{plan: p, gateway: g, clients: c, progress: progress}
+	for _, step := range []func() error{t.connect, t.exchange, t.heartbeats, t.drain} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	t.report.Lost, t.report.Why = c.lost, c.why
+	t.report.Machine, err = machine()
+	return &t.report, err
+}
+
+func (t *trial) connect() error {
+	if err := t.sample("before"); err != nil {
+		return err
+	}
+	s := stage{Name: "connect"}
+	for _, mark := range t.plan.marks {
+		err := t.time(&s, func() error { return t.clients.connect(mark, t.plan.patience) })
+		if err != nil {
+			return err
+		}
+		t.progress("%d connected after %.0f s", t.clients.open, s.Wall.Seconds())
+		if err := t.sample(""); err != nil {
+			return err
+		}
+	}
+	s.Ops = t.clients.open
+	t.report.Stages = append(t.report.Stages, s)
+	return nil
+}
+
+func (t *trial) exchange() error {
+	return t.stage("message and echo", func() (int, error) { return t.clients.exchange(t.plan.patience) })
+}
+
+func (t *trial) heartbeats() error {
+	if err := t.gateway.beat(t.plan.beat); err != nil {
+		return err
+	}
+	// By its first ping from now on a client has come to the shorter interval.
+	if _, err := t.clients.heartbeats(1, t.plan.patience); err != nil {
+		return err
+	}
+	t.progress("heartbeats every %v", t.plan.beat)
+	err := t.stage("ping and pong", func() (int, error) { return t.clients.heartbeats(pingsEach, t.plan.patience) })
+	if err != nil {
+		return err
+	}
+	if err := t.sample("after messages and pings"); err != nil {
+		return err
+	}
+	switch ok, err := t.gateway.reloaded(); {
+	case err != nil:
+		return err
+	case !ok:
+		return errors.New("the gateway has not taken the shorter heartbeat")
+	}
+	return nil
+}
+
+// drain takes the gateway out of service. Its exit status says whether connections were cut off.
+func (t *trial) drain() error {
+	err := t.stage("drain", func() (int, error) {
+		if err := t.gateway.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			return 0, err
+		}
+		return t.clients.part(t.plan.patience)
+	})
+	if err != nil {
+		return err
+	}
+	return t.gateway.cmd.Wait()
+}
+
+// stage adds what do, which returns the number of operations, takes to the report.
+func (t *trial) stage(name string, do func() (int, error)) error {
+	s := stage{Name: name}
+	err := t.time(&s, func() (err error) {
+		s.Ops, err = do()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	t.progress("%s: %d in %.0f s", s.Name, s.Ops, s.Wall.Seconds())
+	t.report.Stages = append(t.report.Stages, s)
+	return nil
+}
+
+// time adds what do takes to s.
+func (t *trial) time(s *stage, do func() error) error {
+	start := time.Now()
+	used, err := t.gateway.cpu()
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	now, err := t.gateway.cpu()
+	if err != nil {
+		return err
+	}
+	s.Wall += time.Since(start)
+	s.CPU += now - used
+	return nil
+}
+
+// sample adds a reading of memory to the report.
+func (t *trial) sample(when string) error {
+	spare, err := t.gateway.collect()
+	if err != nil {
+		return err
+	}
+	s, err := takeSample(t.gateway.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	s.When, s.Conns, s.Spare = when, t.clients.open, spare
+	t.report.Samples = append(t.report.Samples, s)
+	return nil
+}

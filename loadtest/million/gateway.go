@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sluice/gateway/config"
+)
+
+// gateway is the process that is measured.
+type gateway struct {
+	cmd    *exec.Cmd
+	config *config.Config
+	file   string
+	admin  http.Client
+}
+
+// clientPort is where the gateway listens, on every loopback address.
+const clientPort = 8080
+
+// configuration is the gateway's: that of its defaults, but room for all connections and patience with
+// a slow machine.
+func configuration(p plan) *config.Config {
+	c := config.Default()
+	c.Listen = fmt.Sprintf("0.0.0.0:%d", clientPort)
+	c.Heartbeat = heartbeat(p.quiet)
+	c.Drain = config.Drain{Window: config.Duration(p.drain), Timeout: config.Duration(p.drain + p.patience)}
+	c.Limits.Connections = p.conns
+	c.Limits.Handshake = config.Duration(time.Hour)
+	c.Limits.Close = config.Duration(time.Hour)
+	c.Log.Level = "warn"
+	return c
+}
+
+// heartbeat is one that nobody misses only because the machine is slow.
+func heartbeat(interval time.Duration) config.Heartbeat {
+	return config.Heartbeat{Interval: config.Duration(interval), Timeout: config.Duration(interval)}
+}
+
+// startGateway returns when the gateway is ready. It must be ended by drain, or by the end of ctx.
+func startGateway(ctx context.Context, program string, c *config.Config, file string) (*gateway, error) {
+	g := &gateway{config: c, file: file, cmd: exec.CommandContext(ctx, program, "-config", file)}
+	if err := g.writeConfig(); err != nil {
+		return nil, err
+	}
+	g.cmd.Stderr = os.Stderr
+	if err := g.cmd.Start(); err != nil {
+		return nil, err
+	}
+	tries := time.NewTicker(50 * time.Millisecond)
+	defer tries.Stop()
+	late := time.After(30 * time.Second)
+	for {
+		err := g.get("/readyz", io.Discard)
+		if err == nil {
+			return g, nil
+		}
+		select {
+		case <-tries.C:
+		case <-late:
+			return nil, fmt.Errorf("the gateway is not ready: %w", err)
+		}
+	}
+}
+
+func (g *gateway) writeConfig() error {
+	f, err := os.Create(g.file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.config.WriteYAML(f), f.Close())
+}
+
+// get copies a page of the admin listener.
+func (g *gateway) get(path string, to io.Writer) error {
+	r, err := g.admin.Get("http://" + g.config.Admin.Listen + path)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if _, err := io.Copy(to, r.Body); err != nil {
+		return err
+	}
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, r.Status)
+	}
+	return nil
+}
+
+// collect makes the gateway collect its garbage, and returns how many bytes its Go runtime has free then
+// and has not given back to the kernel.
+func (g *gateway) collect() (spare int64, err error) {
+	var page strings.Builder
+	if err := g.get("/debug/pprof/heap?gc=1&debug=1", &page); err != nil {
+		return 0, err
+	}
+	heap, err := values(page.String(), " = ", "# HeapIdle", "# HeapReleased")
+	if err != nil {
+		return 0, err
+	}
+	return heap[0] - heap[1], nil
+}
+
+// reloaded reports whether the gateway took its configuration when it last was told to. On older kernels
+// (before 6.2) the metrics cost an inode for each descriptor, so they are not for use before a reading.
+func (g *gateway) reloaded() (bool, error) {
+	var page strings.Builder
+	if err := g.get("/metrics", &page); err != nil {
+		return false, err
+	}
+	ok, err := values(page.String(), " ", "sluice_config_last_reload_successful")
+	return err == nil && ok[0] == 1, err
+}
+
+// cpu is the processor time that the gateway has used (clock_getcpuclockid(3)).
+func (g *gateway) cpu() (time.Duration, error) {
+	const schedulerClock = 2
+	var ts unix.Timespec
+	if err := unix.ClockGettime(^int32(g.cmd.Process.Pid)<<3|schedulerClock, &ts); err != nil {
+		return 0, fmt.Errorf("the gateway's CPU clock: %w", err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// beat changes the heartbeat's interval of the running gateway.
+func (g *gateway) beat(interval time.Duration) error {
+	g.config.Heartbeat = heartbeat(interval)
+	if err := g.writeConfig(); err != nil {
+		return err
+	}
+	return g.cmd.Process.Signal(syscall.SIGHUP)
+}

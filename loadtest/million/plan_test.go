@@ -1,0 +1,70 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMarksAscendToAllConnections(t *testing.T) {
+	for conns, want := range map[int][]int{
+		1:         {1},
+		5_000:     {500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000},
+		20_000:    {2000, 4000, 6000, 8000, 10000, 12000, 14000, 16000, 18000, 20000},
+		1_000_000: {6000, 18000, 100000, 200000, 300000, 400000, 500000, 600000, 700000, 800000, 900000, 1000000},
+	} {
+		if got := newPlan(conns).marks; !slices.Equal(got, want) {
+			t.Errorf("%d: have %v, want %v", conns, got, want)
+		}
+	}
+}
+
+func TestGatewayTakesTheConfigurations(t *testing.T) {
+	for _, conns := range []int{1, 1_000_000, mostConns} {
+		p := newPlan(conns)
+		c := configuration(p)
+		if err := c.Validate(); err != nil {
+			t.Errorf("%d connections: %v", conns, err)
+		}
+		c.Heartbeat = heartbeat(p.beat)
+		if err := c.Validate(); err != nil {
+			t.Errorf("%d connections, short heartbeat: %v", conns, err)
+		}
+	}
+}
+
+func TestCommandLineMistakesAreExplained(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"now"}, `unexpected argument "now"`},
+		{[]string{"-conns", "0"}, "-conns must be from 1 to 6350000"},
+		{[]string{"-conns", "6350001"}, "-conns must be from 1 to 6350000"},
+		{[]string{"-mem", "1000000000"}, "the guest wants 1000000000 MiB of memory"},
+	} {
+		var out strings.Builder
+		if err := run(t.Context(), tt.args, &out, &out); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v, want %q", tt.args, err, tt.want)
+		}
+	}
+}
+
+func TestMissingProgramsAreNamedWithTheirPackages(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	err := missing(1)
+	for _, want := range []string{"linux.uml is missing: apt-get install user-mode-linux", "gcc is missing: apt-get install gcc libc6-dev"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestClientsSpreadOverAddresses(t *testing.T) {
+	address := loopback(clientPort)
+	for i, want := range map[int]byte{0: 1, perAddress - 1: 1, perAddress: 2, mostConns - 1: 254} {
+		if to := address(i); to.Addr != [4]byte{127, 0, 0, want} || to.Port != clientPort {
+			t.Errorf("client %d goes to %v", i, *to)
+		}
+	}
+}
