@@ -15,7 +15,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"runtime"
@@ -34,8 +33,9 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/dial"
 	"sluice/gateway/doctor"
-	"sluice/gateway/upstream"
+	"sluice/gateway/remote"
 	"sluice/gateway/upstream/echo"
+	"sluice/gateway/upstream/webhook"
 	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
@@ -76,6 +76,10 @@ const usage = `Sluice is a WebSocket gateway.
   sluice check [-print] [FILE]    validate a configuration
   sluice doctor [-config FILE]    how many connections this host holds, and what binds first
   sluice dial [FLAGS] URL         talk to a WebSocket server; sluice dial -h for more
+  sluice token [FLAGS]            make the URL of a client, or a token for the data plane
+  sluice send [FLAGS] [MESSAGE]   push a message to connections
+  sluice close [FLAGS]            close connections
+  sluice connections [FLAGS]      list connections
   sluice version
 
 SLUICE_... variables override the file. SIGHUP reloads it; SIGTERM or SIGINT
@@ -95,6 +99,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case "dial":
 		err := dial.Run(ctx, args, stdin, stdout, stderr)
 		if errors.Is(err, dial.ErrUsage) {
+			return usageError{err}
+		}
+		return err
+	case "token", "send", "close", "connections":
+		err := remote.Run(ctx, append([]string{name}, args...), stdin, stdout, stderr, os.Environ())
+		if errors.Is(err, remote.ErrUsage) {
 			return usageError{err}
 		}
 		return err
@@ -148,6 +158,11 @@ func ignoreHelp(err error) error {
 	return err
 }
 
+// load reads the configuration.
+func load(file string) (*config.Config, error) {
+	return config.Load(file, os.Environ(), "http", "https")
+}
+
 func check(args []string, stdout io.Writer) error {
 	fs := flags("check")
 	show := fs.Bool("print", false, "print the configuration with every default")
@@ -158,7 +173,7 @@ func check(args []string, stdout io.Writer) error {
 	if fs.NArg() == 1 {
 		*file = fs.Arg(0)
 	}
-	cfg, err := config.Load(*file, os.Environ())
+	cfg, err := load(*file)
 	if err != nil {
 		return usageError{err}
 	}
@@ -175,7 +190,7 @@ func examine(args []string, stdout io.Writer) error {
 	if err := parse(fs, args, 0, stdout); err != nil {
 		return ignoreHelp(err)
 	}
-	cfg, err := config.Load(*file, os.Environ())
+	cfg, err := load(*file)
 	if err != nil {
 		return usageError{err}
 	}
@@ -207,7 +222,7 @@ func version() metrics.Options {
 
 // serve runs the gateway until ctx ends, and then drains it.
 func serve(ctx context.Context, file string, stderr io.Writer) error {
-	cfg, err := config.Load(file, os.Environ())
+	cfg, err := load(file)
 	if err != nil {
 		return usageError{err}
 	}
@@ -223,7 +238,7 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 		Config:   cfg,
 		Log:      log,
 		Metrics:  set,
-		Schemes:  map[string]gateway.Open{"echo": func(string, *url.URL) (upstream.Upstream, error) { return echo.Upstream{}, nil }},
+		Schemes:  map[string]gateway.Open{"echo": echo.Open, "http": webhook.Open, "https": webhook.Open},
 		Buffered: memory / 4,
 	})
 	if err != nil {
@@ -347,7 +362,7 @@ type reloader struct {
 
 // reload reads the file. All of it comes into force, or nothing.
 func (r *reloader) reload() {
-	next, err := config.Load(r.file, os.Environ())
+	next, err := load(r.file)
 	if err == nil {
 		if restart := r.cfg.Changes(next); len(restart) > 0 {
 			err = fmt.Errorf("only a restart can change %s", strings.Join(restart, ", "))

@@ -13,16 +13,30 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 	if hs.traits.Events&ev.Type == 0 {
 		return
 	}
-	ev.Hub, ev.From, ev.Subprotocol = c.hub.name, c.ref(), c.subprotocol()
+	ev.Hub, ev.From = c.hub.name, c.ref()
+	if c.who != nil {
+		ev.Subprotocol, ev.State = c.subprotocol(), c.upstreamState()
+		if ev.User == "" {
+			ev.User = c.who.User
+		}
+	}
 	l.event = ev
 	r, inline := hs.upstream.Send(&l.event, l)
 	if inline {
-		l.reply(c, r)
+		l.heard(c, ev.Type, r)
 		return
 	}
 	c.waiting, c.asked = true, ev.Type
-	c.began = l.micros()
-	l.metrics.UpstreamInFlight(c.hub.index, 1)
+}
+
+// heard takes a reply, whenever it comes. The caller flushes.
+func (l *loop) heard(c *client, to upstream.Type, r upstream.Reply) {
+	if to == upstream.Connect {
+		l.decided(c, r)
+		return
+	}
+	c.remember(r.State)
+	l.reply(c, r)
 }
 
 // answered takes a reply that came late.
@@ -30,13 +44,13 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	if !c.waiting {
 		return // a second reply, or one to a session that fell to a panic
 	}
-	l.stopWaiting(c)
-	l.metrics.UpstreamDone(c.hub.index, counted(c.asked), outcome(r), l.since(c.began))
+	c.waiting = false
 	if c.state == orphaned {
-		l.farewell(c)
+		c.remember(r.State)
+		l.orphanAnswered(c, r)
 		return
 	}
-	l.reply(c, r)
+	l.heard(c, c.asked, r)
 	l.flush(c)
 	if c.conn.Open() {
 		l.resume(c)
@@ -56,54 +70,36 @@ func (l *loop) reply(c *client, r upstream.Reply) {
 	}
 }
 
-// counted is what an event is called in the metrics.
-func counted(t upstream.Type) metrics.Event {
-	switch t {
-	case upstream.Connected:
-		return metrics.EventConnected
-	case upstream.Disconnected:
-		return metrics.EventDisconnected
-	}
-	return metrics.EventMessage
-}
-
 func closedByUpstream(r upstream.Reply) metrics.Reason {
-	switch outcome(r) {
-	case metrics.OutcomeFailed:
+	switch r.Close {
+	case ws.StatusInternalServerError:
 		return metrics.ReasonUpstreamFailed
-	case metrics.OutcomeOverloaded:
+	case tryAgainLater:
 		return metrics.ReasonUpstreamOverload
 	}
 	return metrics.ReasonBackend
 }
 
-// outcome is how a reply is counted: by the code that tells the client.
-func outcome(r upstream.Reply) metrics.Outcome {
-	switch r.Close {
-	case ws.StatusInternalServerError:
-		return metrics.OutcomeFailed
-	case tryAgainLater:
-		return metrics.OutcomeOverloaded
+// orphanAnswered frees the slot of a client whose socket is closed and whose
+// last event is answered.
+func (l *loop) orphanAnswered(c *client, r upstream.Reply) {
+	switch {
+	case c.upgraded:
+		l.farewell(c)
+		return
+	case r.Verdict == nil || r.Verdict.Status == 0:
+		l.unreached(c)
 	}
-	return metrics.OutcomeOK
+	l.vacate(c)
 }
 
 // farewell tells the upstream of a session's end, and frees the slot.
 func (l *loop) farewell(c *client) {
-	hs := c.hub.now.Load()
-	l.ask(c, hs, upstream.Event{
+	l.ask(c, c.hub.now.Load(), upstream.Event{
 		Type:   upstream.Disconnected,
 		Code:   c.Closing.Code(),
 		Reason: c.reason.String(),
 	})
-	l.stopWaiting(c) // that answer tells us nothing
+	c.waiting = false // that answer tells us nothing
 	l.vacate(c)
-}
-
-// stopWaiting says that no answer is awaited, or that it has come.
-func (l *loop) stopWaiting(c *client) {
-	if c.waiting {
-		c.waiting = false
-		l.metrics.UpstreamInFlight(c.hub.index, -1)
-	}
 }

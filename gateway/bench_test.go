@@ -38,7 +38,7 @@ func BenchmarkBroadcast(b *testing.B) {
 	frame := make([]byte, session.HeaderSize(128)+128)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := n.Broadcast("default", ws.OpBinary, data); err != nil {
+		if err := n.broadcast(ws.OpBinary, data); err != nil {
 			b.Fatal(err)
 		}
 		for _, p := range peers {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -115,13 +114,13 @@ func (c *churn) push(r *rand.Rand, stop <-chan struct{}) {
 		id := c.n.ids.Encode(ref)
 		switch r.IntN(20) {
 		case 0:
-			c.n.Disconnect(id, ws.StatusPolicyViolation, "churn")
+			c.n.disconnect(id, ws.StatusPolicyViolation, "churn")
 		case 1:
-			if err := c.n.Broadcast("default", ws.OpText, []byte("push for all")); err != nil {
+			if err := c.n.broadcast(ws.OpText, []byte("push for all")); err != nil {
 				c.t.Error(err)
 			}
 		default:
-			if err := c.n.Push(id, ws.OpText, []byte("push for "+id)); err != nil && !errors.Is(err, ErrUnknown) {
+			if err := c.n.push(id, ws.OpText, []byte("push for "+id)); err != nil {
 				c.t.Error(err)
 			}
 		}

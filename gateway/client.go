@@ -17,6 +17,8 @@ const (
 	vacant state = iota
 	// heading: the request head is being collected.
 	heading
+	// asking: the head is complete, and somebody else decides on the client.
+	asking
 	// open: frames come and go.
 	open
 	// closing: our Close frame is sent, the peer's is awaited (RFC 6455 §7.1.2).
@@ -26,7 +28,8 @@ const (
 	// connection and could take the last words with it.
 	leaving
 	// orphaned: the socket is closed, but the upstream still has an event of
-	// this session and must answer before it is told of the end.
+	// this session and must answer before it is told of the end. Of a client
+	// that did not wait for its verdict, only the end is told.
 	orphaned
 )
 
@@ -40,7 +43,7 @@ type client struct {
 	timer   session.Timer
 	loop    *loop
 	hub     *hub
-	sub     *string             // subprotocol agreed on, nil if none
+	who     *identity           // nil if there is nothing to know
 	held    *held               // input that waits, nil if none
 	onEvent func(netpoll.Event) // the method value handle, made once a slot
 
@@ -66,8 +69,9 @@ type client struct {
 // request head, or what follows the first data frame that a parked session
 // has to wait with.
 type held struct {
-	buf []byte
-	off int
+	buf      []byte
+	off      int
+	petition *petition // of a client that is asking
 }
 
 // chunkSlots is how many slots are made at once.
@@ -158,13 +162,6 @@ func (c *client) ref() session.Ref {
 		Slot:       c.timer.Slot,
 		Generation: c.generation,
 	}
-}
-
-func (c *client) subprotocol() string {
-	if c.sub == nil {
-		return ""
-	}
-	return *c.sub
 }
 
 // parked reports whether the next data frame has to wait: for the upstream's

@@ -33,7 +33,7 @@ type endingTest struct {
 // disconnect closes the session from the gateway's side.
 func (e *endingTest) disconnect(code ws.StatusCode, text string) {
 	e.t.Helper()
-	if err := e.n.Disconnect(e.n.id(), code, text); err != nil {
+	if err := e.n.disconnect(e.n.id(), code, text); err != nil {
 		e.t.Fatal(err)
 	}
 }
@@ -199,7 +199,7 @@ func TestClientClosesInEveryState(t *testing.T) {
 			e.n.fill(e.n.id(), 200<<10)
 			e.send(bye)
 			e.n.awaits("the close has arrived", func(c *client) bool { return c.state == leaving })
-			if err := e.n.Push(e.n.id(), ws.OpText, []byte("too late")); err != nil {
+			if err := e.n.push(e.n.id(), ws.OpText, []byte("too late")); err != nil {
 				e.t.Fatal(err)
 			}
 			e.wantPushed(1000)
@@ -222,7 +222,7 @@ func TestClientClosesInEveryState(t *testing.T) {
 		{name: "crossing ours", code: 4000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			id := e.n.id()
 			e.n.frozen(func() {
-				e.n.Disconnect(id, 4000, "ours")
+				e.n.disconnect(id, 4000, "ours")
 				e.send(bye)
 			})
 			e.want(ws.OpClose, body(4000, "ours"))
@@ -232,7 +232,7 @@ func TestClientClosesInEveryState(t *testing.T) {
 			id := e.n.id()
 			e.send(bye)
 			e.want(ws.OpClose, body(1000, ""))
-			if err := e.n.Disconnect(id, 4000, "ours"); err != nil {
+			if err := e.n.disconnect(id, 4000, "ours"); err != nil {
 				e.t.Fatal(err)
 			}
 			e.wantEnd()

@@ -95,7 +95,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Timeout))
 		defer cancel()
 		g.shutdownErr = g.leave(ctx, cfg)
-		g.stop()
+		g.stop(ctx)
 	})
 	return g.shutdownErr
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
 )
@@ -96,8 +97,12 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 	l.weigh(c)
 
 	if !c.upgraded {
-		if c.state == heading {
+		if c.state == heading || c.state == asking {
 			l.metrics.Handshake(metrics.ResultClientGone, l.since(c.began))
+		}
+		if c.waiting {
+			c.state = orphaned
+			return
 		}
 		l.vacate(c)
 		return
@@ -106,6 +111,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		c.reason = reason
 	}
 	l.g.sessions.Add(-1)
+	l.strike(c)
 	l.metrics.Closed(c.hub.index, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
 	c.state = orphaned
 	if !c.waiting {
@@ -115,12 +121,14 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 
 // abandon ends what there is of c, when nothing is waited for any more.
 func (l *loop) abandon(c *client, reason metrics.Reason) {
-	l.stopWaiting(c)
-	if c.state == orphaned {
-		l.farewell(c)
-		return
+	if c.upgraded {
+		c.waiting = false
 	}
 	l.drop(c, reason)
+	if c.state == orphaned {
+		c.waiting = false
+		l.orphanAnswered(c, upstream.Reply{})
+	}
 }
 
 // vacate frees the slot of c, whose socket is closed or somebody else's.
@@ -159,6 +167,12 @@ func (l *loop) overdue(c *client) {
 		l.slow(c, metrics.ReasonSlowConsumerAge)
 		return
 	}
+	expires, bounded, over := l.expired(c)
+	if over {
+		l.close(c, ws.StatusPolicyViolation, metrics.ReasonTokenExpired, "token expired")
+		l.flush(c)
+		return
+	}
 	if c.Partial() && l.now-c.Started() >= s.messageAge {
 		l.fail(c, ws.StatusPolicyViolation, metrics.ReasonMessageAge, "message not complete in time")
 		return
@@ -180,6 +194,9 @@ func (l *loop) overdue(c *client) {
 		}
 	}
 	l.wheel.Arm(&c.timer, next)
+	if bounded {
+		l.wheel.Hasten(&c.timer, expires)
+	}
 	if c.writing {
 		l.wheel.Hasten(&c.timer, c.Queue.Since()+s.queueAge)
 	}

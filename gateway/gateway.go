@@ -9,6 +9,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -71,6 +72,11 @@ type Gateway struct {
 	pending  atomic.Int64 // sockets that are no session: heads awaited, refusals on their way
 	draining atomic.Bool
 
+	beside   beside
+	retired  sync.WaitGroup // upstreams on their way out
+	stopped  chan struct{}  // the loops have ended
+	stopping sync.Once
+
 	reload      sync.Mutex
 	hubs        map[string]*hub
 	shutdown    sync.Once
@@ -96,6 +102,7 @@ func New(o Options) (_ *Gateway, err error) {
 		buffered: o.Buffered,
 		budget:   session.NewBudget(o.Buffered),
 		ended:    make(chan error, 1),
+		stopped:  make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -118,14 +125,15 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.http = newHTTPSide(g)
-	if err := g.configure(o.Config); err != nil {
-		return nil, err
-	}
 	listeners, err := g.listen(o.Config)
 	if err != nil {
 		return nil, err
 	}
 	g.addr = listeners[0].Addr()
+	if err := g.configure(o.Config); err != nil {
+		closeAll(listeners)
+		return nil, err
+	}
 	for i := range Loops(o.Config) {
 		l, err := newLoop(g, i)
 		if err != nil {
@@ -205,7 +213,7 @@ func (g *Gateway) Ready() error {
 func (g *Gateway) Serve() error {
 	for _, l := range g.loops {
 		if err := l.run(); err != nil {
-			g.stop()
+			g.Close()
 			return err
 		}
 	}
@@ -233,18 +241,29 @@ func (g *Gateway) fatal(err error) {
 func (g *Gateway) Close() error {
 	g.shutdown.Do(func() {
 		g.draining.Store(true)
-		g.stop()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		g.stop(ctx)
 	})
 	return nil
 }
 
-// stop ends the loops and what runs beside them.
-func (g *Gateway) stop() {
-	for _, l := range g.loops {
-		l.stop()
-	}
-	g.http.drop() // behind the loops, which hand sockets over to the last
-	g.release()
+// stop ends the loops and what runs beside them. What upstreams have not been
+// told yet they are told until ctx ends.
+func (g *Gateway) stop(ctx context.Context) {
+	g.stopping.Do(func() {
+		for _, l := range g.loops {
+			l.stop()
+		}
+		close(g.stopped)
+		g.http.drop() // behind the loops, which hand sockets over to the last
+		g.beside.close()
+		for _, h := range g.settings.Load().hubs {
+			g.retired.Go(func() { g.end(ctx, h.now.Load()) })
+		}
+		g.retired.Wait()
+		g.release()
+	})
 	select {
 	case g.ended <- ErrClosed:
 	default:
@@ -273,13 +292,14 @@ func (g *Gateway) Reload(cfg *config.Config) error { return g.configure(cfg) }
 func (g *Gateway) configure(cfg *config.Config) error {
 	g.reload.Lock()
 	defer g.reload.Unlock()
-	s, apply, err := newSettings(cfg, g.schemes, g.hubs, g.metrics, g.maximum)
+	r, err := g.revise(cfg)
 	if err != nil {
 		return err
 	}
 	gone := len(g.hubs)
-	g.hubs = apply()
-	g.settings.Store(s)
+	for _, hs := range g.enact(r) {
+		g.retire(hs, time.Duration(cfg.Limits.Close)+retireTime)
+	}
 	drain := cfg.Drain
 	g.drainConfig.Store(&drain)
 	g.budget.SetLimit(g.buffered)
@@ -293,4 +313,35 @@ func (g *Gateway) configure(cfg *config.Config) error {
 		}
 	}
 	return nil
+}
+
+// retireTime is how long what a reload has replaced is kept, beyond the time
+// of a close handshake: for loops that have just looked it up, and for the
+// sessions of a hub that is gone.
+const retireTime = 5 * time.Second
+
+// retire closes what hs is done with, after some time.
+func (g *Gateway) retire(hs *hubSettings, after time.Duration) {
+	g.retired.Go(func() {
+		select {
+		case <-time.After(after):
+		case <-g.stopped:
+		}
+		g.end(context.Background(), hs)
+	})
+}
+
+// end closes the upstream of hs, and what verifies its tokens.
+func (g *Gateway) end(ctx context.Context, hs *hubSettings) {
+	if hs.clients != nil {
+		hs.clients.Close()
+	}
+	if hs.upstream == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if lost := hs.upstream.Close(ctx); lost > 0 {
+		g.log.Warn("events not delivered", "hub", hs.name, "lost", lost)
+	}
 }

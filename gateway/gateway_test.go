@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/echo"
 	"sluice/metrics"
@@ -80,8 +81,8 @@ func makeGateway(cfg *config.Config, r prometheus.Registerer, log io.Writer, ups
 		Log:     slog.New(slog.NewTextHandler(log, nil)),
 		Metrics: set,
 		Schemes: map[string]Open{
-			"echo": func(string, *url.URL) (upstream.Upstream, error) { return echo.Upstream{}, nil },
-			"test": func(string, *url.URL) (upstream.Upstream, error) { return upstreams[0], nil },
+			"echo": echo.Open,
+			"test": func(upstream.Options) (upstream.Upstream, error) { return upstreams[0], nil },
 		},
 		Buffered: 1 << 30,
 	})
@@ -316,6 +317,8 @@ func newLate(wants upstream.Type) *lateUpstream {
 	return &lateUpstream{events: make(chan lateEvent, 1<<16), wants: wants}
 }
 
+func (u *lateUpstream) Close(context.Context) int { return 0 }
+
 func (u *lateUpstream) Traits() upstream.Traits { return upstream.Traits{Events: u.wants} }
 
 func (u *lateUpstream) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, bool) {
@@ -354,4 +357,38 @@ func readFrame(r io.Reader) (f ws.Frame, err error) {
 	f.Payload = make([]byte, f.Header.Length)
 	_, err = io.ReadFull(r, f.Payload)
 	return f, err
+}
+
+// do carries out an action, and waits for nobody.
+func (n *node) do(t delivery.Target, a delivery.Action) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	t.Hub = "default"
+	_, err := n.Do(ctx, t, a)
+	return err
+}
+
+// push sends a message to one session.
+func (n *node) push(id string, op ws.OpCode, data []byte) error {
+	return n.do(delivery.Target{Kind: delivery.Connection, Name: id}, delivery.Send{Op: op, Data: data})
+}
+
+// broadcast sends a message to all sessions.
+func (n *node) broadcast(op ws.OpCode, data []byte) error {
+	return n.do(delivery.Target{}, delivery.Send{Op: op, Data: data})
+}
+
+// disconnect closes a session with a code of its own.
+func (n *node) disconnect(id string, code ws.StatusCode, text string) error {
+	ref, ok := n.ids.Decode(id)
+	if !ok {
+		return errors.New("no such connection")
+	}
+	n.loops[ref.Loop].post(letter{run: func(l *loop) bool {
+		if c := l.slab.find(ref); c != nil {
+			l.dismiss(c, code, metrics.ReasonBackend, text)
+		}
+		return true
+	}}, 0)
+	return nil
 }

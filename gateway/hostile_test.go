@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -275,6 +276,8 @@ func TestNodeCanBeClosedBeforeItServes(t *testing.T) {
 // spiteful is an upstream that panics at every end.
 type spiteful struct{}
 
+func (spiteful) Close(context.Context) int { return 0 }
+
 func (spiteful) Traits() upstream.Traits {
 	return upstream.Traits{Events: upstream.Disconnected, Inline: true}
 }
@@ -302,8 +305,8 @@ func TestCloseBesidePushes(t *testing.T) {
 		id := n.id()
 		var wg sync.WaitGroup
 		for _, work := range []func() bool{
-			func() bool { return n.Push(id, ws.OpText, []byte("hello")) == nil },
-			func() bool { return n.Broadcast("default", ws.OpText, []byte("hello")) == nil },
+			func() bool { return n.push(id, ws.OpText, []byte("hello")) == nil },
+			func() bool { return n.broadcast(ws.OpText, []byte("hello")) == nil },
 			func() bool { return n.loops[0].do(func(*loop) {}) },
 			func() bool { return n.loops[1].do(func(*loop) {}) },
 		} {

@@ -2,14 +2,20 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"sluice/gateway/auth"
+	"sluice/gateway/dataplane"
+	"sluice/gateway/delivery"
 	"sluice/gateway/handshake"
 	"sluice/netpoll"
 )
@@ -20,6 +26,7 @@ import (
 type httpSide struct {
 	g       *Gateway
 	server  *http.Server
+	api     http.Handler // the data plane
 	conns   chan handedOver
 	count   atomic.Int64
 	limit   atomic.Int64
@@ -44,10 +51,19 @@ func newHTTPSide(g *Gateway) *httpSide {
 		conns:  make(chan handedOver, handOverQueue),
 		closed: make(chan struct{}),
 	}
+	h.api = dataplane.Handler(dataplane.Options{
+		Node:      g,
+		Hubs:      func(name string) bool { return g.settings.Load().hubs[name] != nil },
+		Authorize: g.authorize,
+		Token:     g.token,
+		Endpoint:  func() string { return g.settings.Load().endpoint },
+		Log:       g.log,
+		MaxBody:   maxPush,
+	})
 	h.server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second, // of a body too, though nobody here reads one
+		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
@@ -167,6 +183,7 @@ func (c *httpConn) uncount() {
 const page = `This is Sluice, a WebSocket gateway.
 
 Clients connect with a WebSocket upgrade to the path of a hub.
+Backends push to them below /api/hubs/; /api/openapi.json describes how.
 /api/health says whether the gateway serves.
 `
 
@@ -180,6 +197,8 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/api/health":
 		h.health(w, r)
+	case strings.HasPrefix(r.URL.Path, "/api/"):
+		h.serveAPI(w, r)
 	case r.URL.Path == "/":
 		if allowGet(w, r) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -193,6 +212,53 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// maxPush is the longest body of a request to the data plane.
+const maxPush = 1 << 20
+
+// serveAPI serves the data plane, as long as there is memory for what it reads.
+func (h *httpSide) serveAPI(w http.ResponseWriter, r *http.Request) {
+	body := maxPush
+	if r.ContentLength >= 0 && r.ContentLength < maxPush {
+		body = int(r.ContentLength)
+	}
+	if !h.g.budget.Take(body) {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, `{"error":{"code":"ServiceUnavailable","message":"buffers almost used up"}}`)
+		return
+	}
+	defer h.g.budget.Give(body)
+	h.api.ServeHTTP(w, r)
+}
+
+// authorize is nil if a request to the data plane of a hub is a backend's.
+func (g *Gateway) authorize(r *http.Request, hub string) error {
+	err := g.settings.Load().dataPlane.Check(r, hub)
+	var e *auth.Error
+	if errors.As(err, &e) {
+		g.metrics.AuthFailed(authFailures[e.Reason])
+	}
+	return err
+}
+
+// token makes a token for a client of a hub.
+func (g *Gateway) token(hub string, c dataplane.TokenRequest) (string, error) {
+	s := g.settings.Load()
+	h := s.hubs[hub]
+	if h == nil {
+		return "", delivery.ErrNoHub
+	}
+	return h.now.Load().keys.ClientToken(auth.ClientClaims{
+		Endpoint: s.endpoint,
+		Hub:      hub,
+		User:     c.User,
+		Roles:    c.Roles,
+		Groups:   c.Groups,
+		TTL:      c.TTL,
+	})
 }
 
 // health answers 200 while the node serves, for balancers that look at the

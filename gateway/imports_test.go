@@ -15,19 +15,25 @@ import (
 // nobody but the command knows the gateway itself.
 func TestImportsFollowTheCard(t *testing.T) {
 	allowed := map[string][]string{
-		"sluice":                       {"sluice/gateway", "sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
-		"sluice/netpoll":               {},
-		"sluice/session":               {},
-		"sluice/metrics":               {},
-		"sluice/gateway":               {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
-		"sluice/gateway/admin":         {},
-		"sluice/gateway/auth":          {},
-		"sluice/gateway/config":        {"sluice/gateway/auth"},
-		"sluice/gateway/dial":          {},
-		"sluice/gateway/doctor":        {"sluice/netpoll"},
-		"sluice/gateway/handshake":     {},
-		"sluice/gateway/upstream":      {"sluice/session"},
-		"sluice/gateway/upstream/echo": {"sluice/gateway/upstream", "sluice/session"},
+		"sluice":                                 {"sluice/gateway", "sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
+		"sluice/netpoll":                         {},
+		"sluice/session":                         {},
+		"sluice/metrics":                         {},
+		"sluice/gateway":                         {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
+		"sluice/gateway/admin":                   {},
+		"sluice/gateway/auth":                    {},
+		"sluice/gateway/config":                  {"sluice/gateway/auth"},
+		"sluice/gateway/dial":                    {},
+		"sluice/gateway/doctor":                  {"sluice/netpoll"},
+		"sluice/gateway/handshake":               {},
+		"sluice/gateway/dataplane":               {"sluice/gateway/delivery"},
+		"sluice/gateway/delivery":                {},
+		"sluice/gateway/notify":                  {},
+		"sluice/gateway/dataplane/dataplanetest": {"sluice/gateway/delivery"},
+		"sluice/gateway/remote":                  {"sluice/gateway/auth", "sluice/gateway/config", "sluice/gateway/delivery"},
+		"sluice/gateway/upstream":                {"sluice/gateway/config", "sluice/metrics", "sluice/session"},
+		"sluice/gateway/upstream/echo":           {"sluice/gateway/upstream"},
+		"sluice/gateway/upstream/webhook":        {"sluice/gateway/config", "sluice/gateway/upstream", "sluice/session"},
 	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "sluice/...").Output()
 	if err != nil {

@@ -349,7 +349,7 @@ func TestPeerThatDoesNotAnswerACloseIsDropped(t *testing.T) {
 	n := start(t, limited(func(l *config.Limits) { l.Close = milliseconds(200) }))
 	p := n.dial()
 	began := time.Now()
-	if err := n.Disconnect(n.id(), ws.StatusNormalClosure, "enough"); err != nil {
+	if err := n.disconnect(n.id(), ws.StatusNormalClosure, "enough"); err != nil {
 		t.Fatal(err)
 	}
 	p.want(ws.OpClose, string(ws.NewCloseFrameBody(ws.StatusNormalClosure, "enough")))

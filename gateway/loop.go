@@ -31,6 +31,7 @@ type loop struct {
 	ticker    *netpoll.Ticker
 	vector    netpoll.Vector
 	pieces    [64][]byte // what the vector is made of
+	slots     []uint32   // of the sessions that an errand is about
 	mail      mailbox
 
 	slab    slab
@@ -290,9 +291,16 @@ func (l *loop) hold(c *client, p []byte) bool {
 // letGo gives back what hold took.
 func (l *loop) letGo(c *client) {
 	if h := c.held; h != nil {
+		c.held = nil
+		l.giveBack(h)
+	}
+}
+
+// giveBack gives back what a client does not hold any more.
+func (l *loop) giveBack(h *held) {
+	if h != nil {
 		l.context.Pool.Put(h.buf)
 		*h = held{}
 		l.idleHeld = append(l.idleHeld, h)
-		c.held = nil
 	}
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
@@ -20,6 +22,8 @@ import (
 
 // inOrder is an upstream that answers nothing and notes who spoke.
 type inOrder struct{ spoke *[]uint32 }
+
+func (inOrder) Close(context.Context) int { return 0 }
 
 func (u inOrder) Traits() upstream.Traits {
 	return upstream.Traits{Events: upstream.Message, Inline: true}
@@ -92,6 +96,8 @@ func arrived(t *testing.T, n *node) {
 
 // panicky is an upstream with a bug.
 type panicky struct{}
+
+func (panicky) Close(context.Context) int { return 0 }
 
 func (panicky) Traits() upstream.Traits {
 	return upstream.Traits{Events: upstream.Message | upstream.Disconnected, Inline: true}
@@ -167,7 +173,7 @@ func TestPushesArriveInOrderAndBroadcastsReachAHubOnce(t *testing.T) {
 	stranger.say(request("/client/hubs/other", "Sec-WebSocket-Extensions: permessage-deflate"))
 	stranger.wantStatus(101)
 	for i := range 20 {
-		if err := n.Broadcast("default", ws.OpText, fmt.Appendf(nil, "news %d", i)); err != nil {
+		if err := n.broadcast(ws.OpText, fmt.Appendf(nil, "news %d", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,7 +188,7 @@ func TestPushesArriveInOrderAndBroadcastsReachAHubOnce(t *testing.T) {
 		})
 	}
 	for _, id := range ids {
-		if err := n.Push(id, ws.OpBinary, []byte("yours")); err != nil {
+		if err := n.push(id, ws.OpBinary, []byte("yours")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,10 +200,11 @@ func TestPushesArriveInOrderAndBroadcastsReachAHubOnce(t *testing.T) {
 	}
 	stranger.send(text("quiet here"))
 	stranger.want(ws.OpText, "quiet here") // too short to be deflated, and the first thing it gets
-	if err := n.Push("nobody", ws.OpText, nil); err != ErrUnknown {
-		t.Errorf("a push to nobody: %v", err)
+	r, err := n.Do(t.Context(), delivery.Target{Hub: "default", Kind: delivery.Connection, Name: "nobody"}, delivery.Send{Op: ws.OpText})
+	if r != (delivery.Result{}) || err != nil {
+		t.Errorf("a push to nobody: %+v, %v", r, err)
 	}
-	if err := n.Disconnect(ids[0], ws.StatusNormalClosure, "enough"); err != nil {
+	if err := n.disconnect(ids[0], ws.StatusNormalClosure, "enough"); err != nil {
 		t.Fatal(err)
 	}
 	n.closedForSoon(t, mine)

@@ -33,9 +33,6 @@ type mailbox struct {
 	next int
 }
 
-// mailboxBytes bounds the pushes and broadcasts that wait for one loop.
-const mailboxBytes = 16 << 20
-
 // letterSize is what a push takes of that beside its payload.
 const letterSize = int(unsafe.Sizeof(letter{}))
 
@@ -45,7 +42,7 @@ func (l *loop) post(lt letter, size int) bool {
 	m := &l.mail
 	m.mu.Lock()
 	defer m.mu.Unlock() // behind Wake: once the mailbox is closed, nobody touches the waker
-	if m.closed || size > 0 && m.bytes+size > mailboxBytes {
+	if m.closed || size > 0 && m.bytes+size > l.g.settings.Load().mailbox {
 		return false
 	}
 	m.bytes += size

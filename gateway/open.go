@@ -90,26 +90,13 @@ func (l *loop) answerHead(c *client, head, rest []byte) {
 		l.refuse(c, err)
 		return
 	}
-	out, agreed, err := l.upgrade.Upgrade(l.out, h, &hs.handshake)
-	if err != nil {
-		l.refuse(c, err)
-		return
-	}
-	l.out = out
-	l.open(c, hub, hs, agreed)
-	if len(rest) > 0 {
-		l.take(c, rest)
-	}
-	l.flush(c)
+	l.introduce(c, hub, hs, head, rest)
 }
 
-// admits says which hub the client may join, or why not.
+// admits says which hub the client may join, whoever it is, or why not.
 func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, error) {
 	if err := h.Check(); err != nil {
 		return nil, nil, err
-	}
-	if g.draining.Load() {
-		return nil, nil, errDraining
 	}
 	hub := s.routes[string(h.Path)]
 	if hub == nil {
@@ -119,29 +106,33 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	if h.HasOrigin && !hs.origins.Allow(h.Origin, h.Host) {
 		return nil, nil, errOrigin
 	}
-	if !hs.anonymous {
-		return nil, nil, errUnauthorized
+	return hub, hs, g.room(s)
+}
+
+// room is nil if there is room for one more session.
+func (g *Gateway) room(s *settings) error {
+	switch {
+	case g.draining.Load():
+		return errDraining
+	case g.sessions.Load() >= s.connections || g.crowded():
+		return errBusy
 	}
-	if g.sessions.Load() >= s.connections || g.crowded() {
-		return nil, nil, errBusy
-	}
-	return hub, hs, nil
+	return nil
 }
 
 // open makes a session of c.
-func (l *loop) open(c *client, hub *hub, hs *hubSettings, agreed handshake.Result) {
+func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
 	l.g.pending.Add(-1)
 	l.g.sessions.Add(1)
 	l.metrics.Gauge(metrics.HandshakesInFlight, -1)
 	l.metrics.Handshake(metrics.ResultOK, l.since(c.began))
-	l.metrics.Opened(hub.index)
+	l.metrics.Opened(c.hub.index)
 
 	c.state = open
 	c.upgraded = true
-	c.hub = hub
 	c.opened = l.now
 	if agreed.Subprotocol != "" {
-		c.sub = hs.subprotocol(agreed.Subprotocol)
+		c.identify().sub = hs.subprotocol(agreed.Subprotocol)
 	}
 	if agreed.Deflate {
 		c.windowBits = agreed.WindowBits
@@ -152,9 +143,7 @@ func (l *loop) open(c *client, hub *hub, hs *hubSettings, agreed handshake.Resul
 	interval := l.g.settings.Load().interval
 	c.Heartbeat.Seen(l.now - session.Tick(l.random.Uint32N(uint32(interval/2+1))))
 	l.overdue(c)
-	if hs.traits.Events&upstream.Connected != 0 {
-		l.ask(c, hs, upstream.Event{Type: upstream.Connected})
-	}
+	l.ask(c, hs, upstream.Event{Type: upstream.Connected})
 }
 
 // subprotocol points at the hub's own copy of name.
@@ -173,8 +162,13 @@ func (l *loop) refuse(c *client, err error) {
 	if !errors.As(err, &e) {
 		e = &handshake.Error{Status: http.StatusBadRequest, Reason: "bad request"}
 	}
+	l.refuseAs(c, e, result(e))
+}
+
+// refuseAs is refuse with a result to be counted as.
+func (l *loop) refuseAs(c *client, e *handshake.Error, as metrics.Result) {
 	l.letGo(c)
-	l.metrics.Handshake(result(e), l.since(c.began))
+	l.metrics.Handshake(as, l.since(c.began))
 	again := 0
 	if e.Status == http.StatusServiceUnavailable {
 		again = retryAfter
@@ -191,6 +185,9 @@ func result(e *handshake.Error) metrics.Result {
 	case http.StatusRequestTimeout:
 		return metrics.ResultTimeout
 	case http.StatusForbidden:
+		if e != errOrigin {
+			return metrics.ResultForbidden
+		}
 		return metrics.ResultOrigin
 	case http.StatusNotFound:
 		return metrics.ResultNotFound
@@ -199,8 +196,11 @@ func result(e *handshake.Error) metrics.Result {
 	case http.StatusUnauthorized:
 		return metrics.ResultUnauthorized
 	case http.StatusServiceUnavailable:
-		if e == errDraining {
+		switch e {
+		case errDraining:
 			return metrics.ResultUnavailable
+		case errNoVerdict:
+			return metrics.ResultUpstream
 		}
 		return metrics.ResultOverloaded
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/metrics"
 )
 
@@ -41,8 +42,8 @@ func (p *peer) wantNumbered(size int, code ws.StatusCode) (messages int) {
 func TestClientThatDoesNotReadIsToldSo(t *testing.T) {
 	const size = 20_000
 	for name, send := range map[string]func(n *node, id string, data []byte) error{
-		"push":      func(n *node, id string, data []byte) error { return n.Push(id, ws.OpBinary, data) },
-		"broadcast": func(n *node, _ string, data []byte) error { return n.Broadcast("default", ws.OpBinary, data) },
+		"push":      func(n *node, id string, data []byte) error { return n.push(id, ws.OpBinary, data) },
+		"broadcast": func(n *node, _ string, data []byte) error { return n.broadcast(ws.OpBinary, data) },
 	} {
 		for _, c := range []struct {
 			limit  func(*config.Limits)
@@ -101,7 +102,7 @@ func TestClientThatDoesNotReadIsToldSo(t *testing.T) {
 func (n *node) fill(id string, size int) {
 	n.t.Helper()
 	for {
-		if err := n.Push(id, ws.OpBinary, make([]byte, 16<<10)); err != nil {
+		if err := n.push(id, ws.OpBinary, make([]byte, 16<<10)); err != nil {
 			n.t.Fatal(err)
 		}
 		full := false
@@ -202,8 +203,8 @@ func TestWithoutBuffersOnlyWhatNeedsNoneGoesOn(t *testing.T) {
 // What waits for a loop is bounded, whoever it is for.
 func TestMailboxIsBounded(t *testing.T) {
 	for name, send := range map[string]func(n *node, id string, data []byte) error{
-		"push":      func(n *node, id string, data []byte) error { return n.Push(id, ws.OpBinary, data) },
-		"broadcast": func(n *node, _ string, data []byte) error { return n.Broadcast("default", ws.OpBinary, data) },
+		"push":      func(n *node, id string, data []byte) error { return n.push(id, ws.OpBinary, data) },
+		"broadcast": func(n *node, _ string, data []byte) error { return n.broadcast(ws.OpBinary, data) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := start(t, limited(func(l *config.Limits) { l.Queue = config.GiB }))
@@ -212,9 +213,9 @@ func TestMailboxIsBounded(t *testing.T) {
 			data := make([]byte, 64<<10)
 			accepted := 0
 			n.frozen(func() {
-				for ; accepted <= mailboxBytes/len(data); accepted++ {
+				for ; accepted <= int(config.Default().Limits.Mailbox)/len(data); accepted++ {
 					if err := send(n, id, data); err != nil {
-						if err != ErrFull {
+						if err != delivery.ErrFull {
 							t.Error(err)
 						}
 						return

@@ -28,7 +28,11 @@ func (c *client) handle(ev netpoll.Event) {
 		return
 	}
 	if c.state == heading {
-		if more := l.readHead(c); c.state != open || !more && ev&hangup == 0 {
+		more := l.readHead(c)
+		if c.state == asking && (more || ev&hangup != 0) {
+			c.missed |= ev
+		}
+		if c.state != open || !more && ev&hangup == 0 {
 			return
 		}
 	}
@@ -158,7 +162,7 @@ func (l *loop) serve(c *client, p []byte) (taken int) {
 // once, the answer back.
 func (l *loop) message(c *client, hs *hubSettings, in session.Input) {
 	l.metrics.Received(c.hub.index, len(in.Payload))
-	l.ask(c, hs, upstream.Event{Type: upstream.Message, Op: in.Op, Data: in.Payload})
+	l.ask(c, hs, upstream.Event{Type: upstream.Message, Name: "message", Op: in.Op, Data: in.Payload})
 }
 
 // control answers a ping and takes a pong.

@@ -84,7 +84,7 @@ func resets() []aReset {
 			edit: limited(func(l *config.Limits) { l.Queue = config.GiB }),
 			lead: opened(func(n *node, _ *peer, _ *lateUpstream) { n.fill(n.id(), 1) })},
 		{name: "while closing", reason: metrics.ReasonBackend, lead: opened(func(n *node, p *peer, _ *lateUpstream) {
-			if err := n.Disconnect(n.id(), 4000, ""); err != nil {
+			if err := n.disconnect(n.id(), 4000, ""); err != nil {
 				n.t.Fatal(err)
 			}
 			p.want(ws.OpClose, "\x0f\xa0")
@@ -93,7 +93,7 @@ func resets() []aReset {
 			edit: limited(func(l *config.Limits) { l.Queue = config.GiB }),
 			lead: opened(func(n *node, _ *peer, _ *lateUpstream) {
 				n.fill(n.id(), 1)
-				n.Disconnect(n.id(), 4000, "")
+				n.disconnect(n.id(), 4000, "")
 				state(n, closing)
 			})},
 		{name: "after a violation", reason: metrics.ReasonProtocolError, lead: opened(func(n *node, p *peer, _ *lateUpstream) {

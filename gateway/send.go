@@ -42,10 +42,10 @@ func (l *loop) flush(c *client) {
 }
 
 // sendShared sends c a frame that many get, and queues what the socket does
-// not take. Nobody has a copy of it.
-func (l *loop) sendShared(c *client, f *session.Shared) {
+// not take, for a time if that is not zero. Nobody has a copy of it.
+func (l *loop) sendShared(c *client, f *session.Shared, ttl session.Tick) {
 	if sent, ok := l.send(c, f.Bytes()); !ok {
-		l.queued(c, c.Queue.AppendShared(l.context.Pool, f, sent, l.now))
+		l.queued(c, c.Queue.AppendShared(l.context.Pool, f, sent, l.now, ttl))
 	}
 }
 
@@ -103,7 +103,13 @@ func (l *loop) weigh(c *client) {
 
 // drainQueue writes what is queued, when the socket takes bytes again.
 func (l *loop) drainQueue(c *client) {
-	for !c.Queue.Empty() {
+	for {
+		for range c.Queue.Expire(l.context.Pool, l.now) {
+			l.metrics.Dropped(metrics.DropExpired)
+		}
+		if c.Queue.Empty() {
+			break
+		}
 		n, err := c.conn.Writev(c.Queue.Buffers(l.pieces[:0]), &l.vector)
 		if err != nil {
 			if err != netpoll.ErrWouldBlock {
@@ -115,6 +121,7 @@ func (l *loop) drainQueue(c *client) {
 		c.Queue.Advance(l.context.Pool, n)
 		l.weigh(c)
 	}
+	l.weigh(c)
 	c.writing = false
 	delete(l.stalled, c)
 	l.poller.Mod(c.conn.FD(), c.interest())

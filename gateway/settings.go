@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
-	"net/url"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -10,7 +14,6 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/handshake"
 	"sluice/gateway/upstream"
-	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -27,7 +30,10 @@ func ticks(d config.Duration) session.Tick {
 // settings is what a configuration means to the loops: nothing is parsed or
 // looked up twice. It never changes; a reload puts another in its place.
 type settings struct {
-	routes map[string]*hub // by path
+	routes    map[string]*hub // by path
+	hubs      map[string]*hub // by name
+	endpoint  string          // base URL of the node
+	dataPlane *auth.DataPlane
 
 	interval, timeout, early session.Tick // heartbeat
 	head, headers            int          // request head: bytes, fields
@@ -39,21 +45,32 @@ type settings struct {
 	queue                    int
 	queueAge                 session.Tick
 	closeTime                session.Tick
+	groups                   int // of a session
+	mailbox                  int // bytes of pushes, a loop
 }
 
 // hub is a namespace of sessions. It lives as long as the process knows its
 // name; what is configured of it is replaced at reload.
 type hub struct {
-	name  string
-	index int // in the metrics
-	now   atomic.Pointer[hubSettings]
+	name    string
+	index   int // in the metrics
+	now     atomic.Pointer[hubSettings]
+	rosters []roster // by loop, whose goroutine alone touches its own
 }
 
 // hubSettings is the configured part of a hub. It never changes.
 type hubSettings struct {
+	name      string
+	config    config.Hub
+	endpoint  string
+	signing   []string // keys of the upstream's events
 	upstream  upstream.Upstream
 	traits    upstream.Traits
+	keys      *auth.Keys
+	clients   *auth.Clients
+	expire    bool // sessions end with their tokens
 	anonymous bool
+	tokenless bool // nobody's tokens could be verified
 	origins   *auth.Origins
 	handshake handshake.Options
 	limits    session.Limits
@@ -61,15 +78,24 @@ type hubSettings struct {
 	gone      bool // no longer configured
 }
 
-// Open makes the upstream of a hub from its URL.
-type Open func(hub string, u *url.URL) (upstream.Upstream, error)
+// Open makes the upstream of a hub.
+type Open func(upstream.Options) (upstream.Upstream, error)
 
-// newSettings gives cfg its meaning. Hubs that known has are kept, so that
-// their sessions see what is new; nothing of known is touched before apply.
-func newSettings(cfg *config.Config, schemes map[string]Open, known map[string]*hub, m *metrics.Set, maxConnections int64) (s *settings, apply func() map[string]*hub, err error) {
+// revision is a configuration that has not come into force yet.
+type revision struct {
+	settings *settings
+	next     map[*hub]*hubSettings
+	opened   []func(context.Context) // closes what was made for it
+}
+
+// revise gives cfg its meaning. Hubs that exist are kept, so that their
+// sessions see what is new; nothing that is in force is touched.
+func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	lim := &cfg.Limits
-	s = &settings{
+	s := &settings{
 		routes:     make(map[string]*hub),
+		hubs:       make(map[string]*hub, len(cfg.Hubs)),
+		endpoint:   g.endpoint(cfg),
 		interval:   ticks(cfg.Heartbeat.Interval),
 		timeout:    ticks(cfg.Heartbeat.Timeout),
 		head:       int(lim.Head),
@@ -81,72 +107,176 @@ func newSettings(cfg *config.Config, schemes map[string]Open, known map[string]*
 		queue:      int(lim.Queue),
 		queueAge:   ticks(lim.QueueAge),
 		closeTime:  ticks(lim.Close),
+		groups:     lim.Groups,
+		mailbox:    int(lim.Mailbox),
 	}
 	s.early = s.interval / 16
-	s.connections = maxConnections
+	s.connections = g.maximum
 	if lim.Connections > 0 {
 		s.connections = int64(lim.Connections)
 	}
-
-	hubs := make(map[string]*hub, len(cfg.Hubs))
-	next := make(map[*hub]*hubSettings, len(cfg.Hubs))
-	for name, hc := range cfg.Hubs {
-		hs, err := newHubSettings(name, hc, lim, schemes)
+	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
+	defer func() {
 		if err != nil {
-			return nil, nil, fmt.Errorf("hubs.%s: %w", name, err)
+			r.discard()
 		}
-		h := known[name]
+	}()
+	for name, hc := range cfg.Hubs {
+		h := g.hubs[name]
 		if h == nil {
-			h = &hub{name: name, index: m.HubIndex(name)}
+			h = &hub{name: name, index: g.metrics.HubIndex(name), rosters: make([]roster, Loops(cfg))}
 		}
-		hubs[name], next[h] = h, hs
+		hs, err := g.reviseHub(r, h, cfg, hc)
+		if err != nil {
+			return nil, fmt.Errorf("hubs.%s: %w", name, err)
+		}
+		s.hubs[name], r.next[h] = h, hs
 		s.routes["/client/hubs/"+name] = h
 		for _, path := range hc.Paths {
 			s.routes[path] = h
 		}
 	}
-	return s, func() map[string]*hub {
-		for name, h := range known {
-			if hubs[name] == nil {
-				gone := *h.now.Load()
-				gone.gone = true
-				h.now.Store(&gone)
-			}
+	s.dataPlane = auth.NewDataPlane(func(name string) *auth.Keys {
+		if h := s.hubs[name]; h != nil {
+			return h.now.Load().keys
 		}
-		for h, hs := range next {
-			h.now.Store(hs)
-		}
-		return hubs
-	}, nil
+		return nil
+	}, cfg.APIKeys, s.endpoint)
+	return r, nil
+}
+
+// discard closes what was made for a revision that does not come into force.
+func (r *revision) discard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // nothing was sent there
+	for _, end := range r.opened {
+		end(ctx)
+	}
+}
+
+// endpoint is the base URL of this node.
+func (g *Gateway) endpoint(cfg *config.Config) string {
+	if cfg.Endpoint != "" {
+		return cfg.Endpoint
+	}
+	return "http://" + g.addr.String()
 }
 
 // smallRead is how much is read at once for a hub whose sessions are parked
 // while their upstream thinks: little shall wait behind a parked session.
 const smallRead = 4 << 10
 
-func newHubSettings(name string, hc config.Hub, lim *config.Limits, schemes map[string]Open) (*hubSettings, error) {
-	u, err := url.Parse(hc.Upstream.URL)
-	if err != nil {
-		return nil, fmt.Errorf("upstream.url: %w", err)
-	}
-	open, ok := schemes[u.Scheme]
-	if !ok {
-		return nil, fmt.Errorf("upstream.url: no upstream speaks %q", u.Scheme)
-	}
+// reviseHub gives the configuration of one hub its meaning. An upstream, or
+// what verifies tokens, of which nothing has changed is kept.
+func (g *Gateway) reviseHub(r *revision, h *hub, cfg *config.Config, hc config.Hub) (*hubSettings, error) {
 	hs := &hubSettings{
+		name:      h.name,
+		config:    hc,
+		endpoint:  g.endpoint(cfg),
+		signing:   hc.Keys,
 		anonymous: hc.Anonymous,
+		expire:    hc.Expire,
 		handshake: handshake.Options{Subprotocols: hc.Subprotocols, Deflate: hc.Deflate},
-		limits:    session.Limits{Message: int(lim.Message), Fragments: lim.Fragments},
+		limits:    session.Limits{Message: int(cfg.Limits.Message), Fragments: cfg.Limits.Fragments},
 		read:      readSize,
 	}
-	if hs.upstream, err = open(name, u); err != nil {
+	if len(hs.signing) == 0 {
+		hs.signing = cfg.Keys
+	}
+	hs.keys = auth.NewKeys(hs.signing)
+	hs.tokenless = hs.keys.Empty() && len(hc.Issuers) == 0
+	var err error
+	if hs.origins, err = auth.ParseOrigins(hc.Origins); err != nil {
+		return nil, fmt.Errorf("origins: %w", err)
+	}
+	old := h.now.Load()
+	same := old != nil && !old.gone && old.endpoint == hs.endpoint && slices.Equal(old.signing, hs.signing)
+	if same && reflect.DeepEqual(old.config.Issuers, hc.Issuers) {
+		hs.clients = old.clients
+	} else if err := g.openClients(r, h, hs, old); err != nil {
+		return nil, fmt.Errorf("issuers: %w", err)
+	}
+	if same && reflect.DeepEqual(old.config.Upstream, hc.Upstream) {
+		hs.upstream = old.upstream
+	} else if err := g.openUpstream(r, h, hs); err != nil {
 		return nil, fmt.Errorf("upstream.url: %w", err)
 	}
 	if hs.traits = hs.upstream.Traits(); !hs.traits.Inline {
 		hs.read = smallRead
 	}
-	if hs.origins, err = auth.ParseOrigins(hc.Origins); err != nil {
-		return nil, fmt.Errorf("origins: %w", err)
-	}
 	return hs, nil
+}
+
+// openClients makes what verifies the tokens of a hub's clients. old, if not
+// nil, is what was in force.
+func (g *Gateway) openClients(r *revision, h *hub, hs, old *hubSettings) (err error) {
+	var issuers []auth.Issuer
+	for _, name := range slices.Sorted(maps.Keys(hs.config.Issuers)) {
+		i := hs.config.Issuers[name]
+		issuers = append(issuers, auth.Issuer{Name: name, Issuer: i.Issuer, JWKS: i.JWKS, Audience: i.Audience, Algorithms: i.Algorithms})
+	}
+	o := auth.ClientsOptions{Hub: h.name, Keys: hs.keys, Issuers: issuers, Endpoint: hs.endpoint, Log: g.log}
+	if old != nil {
+		o.Previous = old.clients
+	}
+	hs.clients, err = auth.NewClients(o)
+	if err != nil {
+		return err
+	}
+	clients := hs.clients
+	r.opened = append(r.opened, func(context.Context) { clients.Close() })
+	return nil
+}
+
+// openUpstream makes the upstream of a hub.
+func (g *Gateway) openUpstream(r *revision, h *hub, hs *hubSettings) error {
+	u := hs.config.Upstream
+	scheme, _, _ := strings.Cut(u.URL, ":")
+	open, ok := g.schemes[scheme]
+	if !ok {
+		return fmt.Errorf("no upstream speaks %q", scheme)
+	}
+	up, err := open(upstream.Options{
+		Hub:      h.name,
+		Config:   u,
+		Keys:     hs.signing,
+		Endpoint: hs.endpoint,
+		ID:       g.ids.Encode,
+		Budget:   g.budget,
+		Metrics:  g.metrics.Upstream(h.name),
+		Log:      g.log,
+	})
+	if err != nil {
+		return err
+	}
+	hs.upstream = up
+	r.opened = append(r.opened, func(ctx context.Context) { up.Close(ctx) })
+	return nil
+}
+
+// enact puts r into force. It returns what nobody needs any more.
+func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
+	for name, h := range g.hubs {
+		if r.settings.hubs[name] == nil {
+			gone := *h.now.Load()
+			gone.gone = true
+			h.now.Store(&gone)
+			retired = append(retired, &gone)
+		}
+	}
+	for h, hs := range r.next {
+		if old := h.now.Swap(hs); old != nil && !old.gone {
+			left := &hubSettings{name: h.name}
+			if old.upstream != hs.upstream {
+				left.upstream = old.upstream
+			}
+			if old.clients != hs.clients {
+				left.clients = old.clients
+			}
+			retired = append(retired, left)
+		}
+	}
+	g.hubs = r.settings.hubs
+	g.settings.Store(r.settings)
+	return retired
 }

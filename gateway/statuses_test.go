@@ -186,7 +186,7 @@ func TestDeflateIsUsedBothWaysWhenAgreed(t *testing.T) {
 		// What is not compressed is welcome too, and short answers are not.
 		p.send(text("short"))
 		p.want(ws.OpText, "short")
-		if err := n.Broadcast("default", ws.OpBinary, message); err != nil {
+		if err := n.broadcast(ws.OpBinary, message); err != nil {
 			t.Fatal(err)
 		}
 		p.wantInflated(message)

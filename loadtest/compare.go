@@ -168,12 +168,19 @@ type picture interface{ writeSVG(io.Writer) error }
 func save(p picture, jsonFile, svgFile string) error {
 	var errs []error
 	if jsonFile != "" {
-		b, err := json.MarshalIndent(p, "", "  ")
-		errs = append(errs, err, os.WriteFile(jsonFile, append(b, '\n'), 0o644))
+		errs = append(errs, saveJSON(p, jsonFile))
 	}
 	if svgFile != "" {
 		var b bytes.Buffer
 		errs = append(errs, p.writeSVG(&b), os.WriteFile(svgFile, b.Bytes(), 0o644))
 	}
 	return errors.Join(errs...)
+}
+
+func saveJSON(v any, file string) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
 }

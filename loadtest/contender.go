@@ -101,42 +101,54 @@ func (c contender) start(ctx context.Context, dir string, m mode) (*process, err
 	if err != nil {
 		return nil, err
 	}
-	p := &process{url: "ws://" + addr + "/", exited: make(chan struct{})}
-	// The same surroundings for all: nothing that tunes a Go program, nor an earlier Sluice setting.
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "SLUICE_") || strings.HasPrefix(v, "GOMAXPROCS=") ||
-			strings.HasPrefix(v, "GOGC=") || strings.HasPrefix(v, "GOMEMLIMIT=") || strings.HasPrefix(v, "GODEBUG=")
-	})
 	pings, program := m.name == "ping", filepath.Join(dir, path.Base(c.program(m)))
+	cmd, settle := exec.CommandContext(ctx, program, "-kind", c.name, "-listen", addr), "usr1"
+	var env []string
 	if c.name == sluice {
 		admin, err := freeAddress()
 		if err != nil {
 			return nil, err
 		}
-		p.cmd = exec.CommandContext(ctx, program)
+		cmd, settle = exec.CommandContext(ctx, program), "12s" // it returns memory by itself when it has been quiet
 		env = append(env, "SLUICE_LISTEN="+addr, "SLUICE_ADMIN_LISTEN="+admin)
 		if pings {
 			env = append(env, "SLUICE_HEARTBEAT_INTERVAL="+pingInterval.String(), "SLUICE_HEARTBEAT_TIMEOUT="+pingInterval.String())
 		}
-		p.settle = "12s" // it returns memory by itself when it has been quiet
-	} else {
-		p.cmd = exec.CommandContext(ctx, program, "-kind", c.name, "-listen", addr)
-		if pings {
-			p.cmd.Args = append(p.cmd.Args, "-ping", pingInterval.String())
-		}
-		p.settle = "usr1"
+	} else if pings {
+		cmd.Args = append(cmd.Args, "-ping", pingInterval.String())
 	}
-	p.cmd.Env = env
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
+	p, err := launch(ctx, cmd, addr, env)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", c.name, err)
+	}
+	p.settle = settle
+	return p, nil
+}
+
+// launch starts cmd, with env beside what is the same for all, until stop, and returns when it accepts
+// connections at addr.
+func launch(ctx context.Context, cmd *exec.Cmd, addr string, env []string) (*process, error) {
+	p := &process{cmd: cmd, url: "ws://" + addr + "/", exited: make(chan struct{})}
+	cmd.Env = append(surroundings(), env...)
+	cmd.Stdout, cmd.Stderr = &p.log, &p.log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("does not start: %w", err)
 	}
 	go p.wait()
 	if err := p.accepts(ctx, addr); err != nil {
 		p.stop()
-		return nil, fmt.Errorf("%s does not come up: %w: %s", c.name, err, lastLine(p.log.String()))
+		return nil, fmt.Errorf("does not come up: %w: %s", err, lastLine(p.log.String()))
 	}
 	return p, nil
+}
+
+// surroundings are the environment of all that is measured: nothing that tunes a Go program, nor an
+// earlier Sluice setting.
+func surroundings() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "SLUICE_") || strings.HasPrefix(v, "GOMAXPROCS=") ||
+			strings.HasPrefix(v, "GOGC=") || strings.HasPrefix(v, "GOMEMLIMIT=") || strings.HasPrefix(v, "GODEBUG=")
+	})
 }
 
 // wait notices the process's end, whoever brings it about.

@@ -5,11 +5,13 @@
 //	go run ./loadtest echo -url ws://127.0.0.1:8080/
 //	go run ./loadtest compare
 //	go run ./loadtest curve
+//	go run ./loadtest backend
 //
 // The first form puts one load on a server that runs already, on this machine. The second builds
 // Sluice and the servers in loadtest/peers, measures them in turn on the same work, and prints a
 // table; with -svg it also draws it. The third does so with one load, a fixed rate of messages on a
-// few connections, beside more and more others that are idle.
+// few connections, beside more and more others that are idle. The fourth measures Sluice in front of
+// a backend, next to bare HTTP clients that make the same requests.
 //
 // It is an epoll client without a goroutine per connection, so that one process can hold what the
 // server holds, and it says when it, not the server, was what limited a figure.
@@ -50,8 +52,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return compare(ctx, args[1:], stdout, stderr)
 	case "curve":
 		return drawCurve(ctx, args[1:], stdout, stderr)
+	case "backend":
+		return measureBackend(ctx, args[1:], stdout, stderr)
 	case workerMode:
 		return work(ctx, args[1:], stdin, stdout, stderr)
+	case backendServerMode:
+		return serveBackend(stdin, stdout)
+	case backendClientMode:
+		return runBareClient(ctx, args[1:], stdin, stdout, stderr)
 	default:
 		for _, m := range modes() {
 			if m.name == name {
@@ -70,6 +78,7 @@ func usage(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  %-10s %s\n", "compare", "Sluice and its peers in turn, on all of these")
 	fmt.Fprintf(w, "  %-10s %s\n", "curve", "Sluice and its peers in turn, on sparse with more and more idle connections")
+	fmt.Fprintf(w, "  %-10s %s\n", "backend", "Sluice in front of a backend, and bare HTTP clients that make the same requests")
 }
 
 // Settings say what load to put on which server.

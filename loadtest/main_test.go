@@ -7,21 +7,24 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// TestMain lets this binary be the worker process that a crew starts from its own executable.
+// TestMain lets this binary be the processes that this program starts from its own executable.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == workerMode {
+	if len(os.Args) > 1 && slices.Contains([]string{workerMode, backendServerMode, backendClientMode}, os.Args[1]) {
 		if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
+	// The race detector would have each of those processes wait a second at its end.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	goleak.VerifyTestMain(m)
 }
 
@@ -48,6 +51,8 @@ func TestCommandLineMistakesAreExplained(t *testing.T) {
 		{[]string{"curve", "-idle", "900,many"}, `"many" is no number`},
 		{[]string{"curve", "-peers", "nobody"}, `unknown "nobody"; there are sluice,`},
 		{[]string{"curve", "now"}, `unexpected argument "now"`},
+		{[]string{"backend", "-rounds", "0"}, "-rounds must be at least 1"},
+		{[]string{"backend", "now"}, `unexpected argument "now"`},
 	} {
 		var stderr bytes.Buffer
 		err := run(t.Context(), tt.args, nil, &stderr, &stderr)

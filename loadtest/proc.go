@@ -126,6 +126,19 @@ func (s server) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
+// threads is how many threads the server's processes have.
+func (s server) threads() (int, error) {
+	sum := 0
+	for _, pid := range s.pids {
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if err != nil {
+			return 0, err
+		}
+		sum += len(tasks)
+	}
+	return sum, nil
+}
+
 // memory is what the server's processes occupy for themselves alone, in bytes.
 func (s server) memory() (int64, error) {
 	var sum int64

@@ -28,6 +28,8 @@ type Result struct {
 	LatencyOf   string           `json:"latency_of,omitempty"`
 	Lag         *Percentiles     `json:"lag_us,omitempty"` // how late the generator sent
 	Memory      *Memory          `json:"memory,omitempty"`
+	Goroutines  int              `json:"goroutines,omitempty"` // of the server under this load
+	Threads     int              `json:"threads,omitempty"`
 	Errors      map[string]int64 `json:"errors,omitempty"`
 	Generator   Generator        `json:"generator"`
 }

@@ -72,6 +72,8 @@ func headline(mode string) (title, unit string, value func(*Result) float64) {
 		return "CPU per ping and pong", "µs", cpu
 	case "churn":
 		return "CPU per visit: connect, talk, leave", "µs", cpu
+	case "post":
+		return "CPU per POST of a bare client", "µs", cpu
 	case "storm":
 		return "Reconnect storm, until all are back", "ms", func(r *Result) float64 { return r.Latency.Max / 1e3 }
 	}

@@ -39,16 +39,14 @@ const (
 	atLoopLag       = atPingRTT + histogramCells
 	atReceivedSize  = atLoopLag + histogramCells
 	atSentSize      = atReceivedSize + histogramCells
-	atKinds         = atSentSize + histogramCells // as many as the Set has kinds; last
+	atDelivery      = atSentSize + histogramCells
+	atKinds         = atDelivery + histogramCells // as many as the Set has kinds; last
 )
 
 // Where the cells are that a loop has for each hub.
 const (
-	atHubConnections  = 0
-	atHubReceived     = atHubConnections + 1
-	atHubSent         = atHubReceived + 1
-	atHubInFlight     = atHubSent + 1
-	atHubUpstream     = atHubInFlight + 1 // [event][outcome]
-	atHubUpstreamTime = atHubUpstream + int(eventCount)*int(outcomeCount)
-	hubCells          = atHubUpstreamTime + histogramCells
+	atHubConnections = 0
+	atHubReceived    = atHubConnections + 1
+	atHubSent        = atHubReceived + 1
+	hubCells         = atHubSent + 1
 )

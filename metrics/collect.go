@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ func (s *Set) Describe(chan<- *prometheus.Desc) {}
 func (s *Set) Collect(out chan<- prometheus.Metric) {
 	s.mu.Lock()
 	hubs, other, funcs := slices.Clone(s.hubs), s.other, slices.Clone(s.funcs)
+	upstreams := maps.Clone(s.upstreams)
 	s.mu.Unlock()
 
 	c := collection{cells: make([]*cells, len(s.loops)), out: out}
@@ -30,7 +32,9 @@ func (s *Set) Collect(out chan<- prometheus.Metric) {
 	c.labelled("protocol_errors_total", "Connections failed for what their client sent, by what was wrong.",
 		"kind", atKinds, s.kinds)
 	c.health()
+	s.authFailures(c)
 	s.collectHubs(c, hubs, other)
+	collectUpstreams(c, upstreams)
 	for _, g := range funcs {
 		c.send(g.desc, prometheus.GaugeValue, g.f())
 	}
@@ -75,6 +79,10 @@ func (c collection) traffic() {
 	c.labelled("rate_limited_total", "What rate limits refused or delayed.",
 		"scope", atRateLimited, labels(scopeCount))
 	c.gauge("parked_sessions", "Sessions that read nothing until something else is done.", ParkedSessions)
+	c.histogram(family("delivery_latency_seconds", "Time from a push's arrival at the node to its write to the socket."),
+		atDelivery, &deliveryBounds)
+	c.gauge("group_memberships", "Pairs of a connection and a group that it is in.", GroupMemberships)
+	c.gauge("groups", "Groups that have members, one for each loop that has some of them.", Groups)
 }
 
 func (c collection) health() {
@@ -85,6 +93,13 @@ func (c collection) health() {
 	c.counter("stale_events_total", "Poller events for sessions that had ended.", StaleEvents)
 	c.labelled("accept_errors_total", "Failures to accept a connection.", "errno", atAcceptErrors, errnoLabels[:])
 	c.counter("panics_total", "Panics recovered.", Panics)
+}
+
+func (s *Set) authFailures(c collection) {
+	desc := family("auth_failures_total", "Tokens and keys that were not accepted.", "reason")
+	for f := range authFailureCount {
+		c.send(desc, prometheus.CounterValue, float64(s.auth[f].Load()), f.String())
+	}
 }
 
 // collectHubs exports what is counted for each hub.
@@ -98,20 +113,13 @@ func (s *Set) collectHubs(c collection, names []string, other bool) {
 	}
 }
 
-type hubDescs struct {
-	connections, received, sent, requests, duration, inFlight *prometheus.Desc
-}
+type hubDescs struct{ connections, received, sent *prometheus.Desc }
 
 func hubFamilies() hubDescs {
 	return hubDescs{
 		connections: family("connections", "Open connections.", "hub"),
 		received:    family("messages_received_total", "Messages from clients.", "hub"),
 		sent:        family("messages_sent_total", "Messages to clients.", "hub"),
-		requests: family("upstream_requests_total", "Events delivered to the upstream, or given up.",
-			"hub", "event", "outcome"),
-		duration: family("upstream_request_duration_seconds",
-			"Time to deliver an event to the upstream, retries included.", "hub"),
-		inFlight: family("upstream_in_flight", "Events that the upstream has not answered.", "hub"),
 	}
 }
 
@@ -122,24 +130,4 @@ func (s *Set) collectHub(c collection, f *hubDescs, index int, name string) {
 	c.send(f.connections, prometheus.GaugeValue, c.level(atHubConnections), name)
 	c.send(f.received, prometheus.CounterValue, float64(c.sum(atHubReceived)), name)
 	c.send(f.sent, prometheus.CounterValue, float64(c.sum(atHubSent)), name)
-	c.upstream(f, name)
-}
-
-// upstream exports what the upstream of a hub does, once it has done something:
-// that of many hubs is built in.
-func (c collection) upstream(f *hubDescs, hub string) {
-	answered := false
-	for e := range eventCount {
-		for o := range outcomeCount {
-			if n := c.sum(atHubUpstream + int(e)*int(outcomeCount) + int(o)); n > 0 {
-				answered = true
-				c.send(f.requests, prometheus.CounterValue, float64(n), hub, e.String(), o.String())
-			}
-		}
-	}
-	inFlight := c.level(atHubInFlight)
-	if answered || inFlight != 0 {
-		c.send(f.inFlight, prometheus.GaugeValue, inFlight, hub)
-		c.histogram(f.duration, atHubUpstreamTime, &upstreamBounds, hub)
-	}
 }

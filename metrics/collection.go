@@ -53,14 +53,22 @@ func (c collection) labelled(name, help, label string, at int, values []string) 
 // publishes, its buckets and its sum may be a tick apart; the count is always
 // that of the buckets.
 func (c collection) histogram(desc *prometheus.Desc, at int, b *bounds, labels ...string) {
+	var n [overBound + 1]uint64
+	for i := range n {
+		n[i] = c.sum(at + i)
+	}
+	c.sendHistogram(desc, b, &n, c.total(at+sumCell), labels...)
+}
+
+// sendHistogram exports the histogram that has n[i] observations in bucket i.
+func (c collection) sendHistogram(desc *prometheus.Desc, b *bounds, n *[overBound + 1]uint64, sum float64, labels ...string) {
 	var count uint64
 	buckets := make(map[float64]uint64, bounded)
 	for i := range b {
-		count += c.sum(at + i)
+		count += n[i]
 		buckets[b[i]] = count
 	}
-	count += c.sum(at + overBound)
-	c.out <- prometheus.MustNewConstHistogram(desc, count, c.total(at+sumCell), buckets, labels...)
+	c.out <- prometheus.MustNewConstHistogram(desc, count+n[overBound], sum, buckets, labels...)
 }
 
 func (c collection) send(desc *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {

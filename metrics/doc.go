@@ -7,6 +7,9 @@
 // scrape sees is at most one tick old. A loop that is stuck shows its last
 // published values.
 //
+// What a hub's backend is asked is counted by many goroutines, each with the
+// [Upstream] of the hub.
+//
 // A [Set] is a prometheus.Collector; register it with the registry that the
 // metrics endpoint gathers. Values that belong to the node and not to a loop
 // are functions, called at the scrape: [Set.GaugeFunc].

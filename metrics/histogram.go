@@ -29,6 +29,8 @@ var (
 	pingBounds = bounds{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 10}
 	// Under a millisecond is healthy, over a tick of 200 ms is trouble.
 	lagBounds = bounds{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1}
+	// From one write on an idle node to a client that lets its messages wait.
+	deliveryBounds = bounds{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5}
 	// From a process beside this one to a time-out.
 	upstreamBounds = bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2, 10}
 	// Four times the one before, so that sizeBucket need not search.
@@ -39,12 +41,17 @@ var (
 // only a clock that was set back can give, counts as zero.
 func (b *bounds) observe(own []uint64, at int, d time.Duration) {
 	v := max(d, 0).Seconds()
+	own[at+b.bucket(v)]++
+	addFloat(&own[at+sumCell], v)
+}
+
+// bucket is the index of the first bound that is not below v.
+func (b *bounds) bucket(v float64) int {
 	i := 0
 	for i < bounded && v > b[i] {
 		i++
 	}
-	own[at+i]++
-	addFloat(&own[at+sumCell], v)
+	return i
 }
 
 // observeSize counts a message of n bytes in the histogram that begins at

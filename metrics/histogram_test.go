@@ -9,7 +9,7 @@ import (
 
 func TestBoundsIncrease(t *testing.T) {
 	for _, b := range []*bounds{
-		&lifetimeBounds, &handshakeBounds, &pingBounds, &lagBounds, &upstreamBounds, &sizeBounds,
+		&lifetimeBounds, &handshakeBounds, &pingBounds, &lagBounds, &deliveryBounds, &upstreamBounds, &sizeBounds,
 	} {
 		if !slices.IsSorted(b[:]) || b[0] <= 0 || len(slices.Compact(slices.Clone(b[:]))) != bounded {
 			t.Errorf("bounds %v", *b)

@@ -27,6 +27,8 @@ const (
 	SendQueueBytes                  // bytes waiting for a socket to take them
 	ParkedSessions                  // sessions that read nothing until something else is done
 	DrainRemaining                  // connections that a drain has still to end
+	GroupMemberships                // pairs of a session and a group it is in
+	Groups                          // groups that have a member at the loop
 
 	gaugeCount
 )
@@ -114,6 +116,8 @@ const (
 	ResultOverloaded          // 503: too many connections or handshakes
 	ResultUnavailable         // 503: draining
 	ResultUnauthorized        // 401
+	ResultForbidden           // 403: refused by the upstream, or a token of another hub
+	ResultUpstream            // 503: the upstream did not answer the connect event
 	ResultClientGone          // the client went away first
 	ResultHTTP                // no upgrade: handed to the HTTP server
 
@@ -133,6 +137,8 @@ func (r Result) String() string {
 		ResultOverloaded:   "overloaded",
 		ResultUnavailable:  "unavailable",
 		ResultUnauthorized: "unauthorized",
+		ResultForbidden:    "forbidden",
+		ResultUpstream:     "upstream",
 		ResultClientGone:   "client_gone",
 		ResultHTTP:         "http",
 	}[r]
@@ -167,6 +173,7 @@ const (
 	DropMemory                   // the node's budget for buffers was used up
 	DropMailbox                  // the loop's mailbox was full
 	DropUpstream                 // the upstream did not take it
+	DropExpired                  // it waited for longer than its TTL
 
 	dropCount
 )
@@ -179,6 +186,7 @@ func (d Drop) String() string {
 		DropMemory:       "memory",
 		DropMailbox:      "mailbox",
 		DropUpstream:     "upstream",
+		DropExpired:      "expired",
 	}[d]
 }
 
@@ -231,6 +239,36 @@ func (o Outcome) String() string {
 		OutcomeCircuitOpen: "circuit_open",
 		OutcomeCanceled:    "canceled",
 	}[o]
+}
+
+// AuthFailure says why a token or key was not accepted.
+type AuthFailure uint8
+
+const (
+	AuthMissing   AuthFailure = iota // there was none
+	AuthMalformed                    // not a token at all, or an algorithm that is not allowed
+	AuthSignature                    // signed by no key that is trusted
+	AuthExpired                      // too late or too early
+	AuthAudience                     // meant for somebody else
+	AuthIssuer                       // made by somebody unknown
+	AuthKeys                         // its issuer's key set could not be had
+	AuthRole                         // it does not permit what was asked
+
+	authFailureCount
+)
+
+// String is the label value.
+func (f AuthFailure) String() string {
+	return [authFailureCount]string{
+		AuthMissing:   "missing",
+		AuthMalformed: "malformed",
+		AuthSignature: "signature",
+		AuthExpired:   "expired",
+		AuthAudience:  "audience",
+		AuthIssuer:    "issuer",
+		AuthKeys:      "keys",
+		AuthRole:      "role",
+	}[f]
 }
 
 // Close codes fold into codeCount labels: 1000 to 1015 one by one, the

@@ -14,6 +14,7 @@ func TestEveryValueHasItsOwnLabel(t *testing.T) {
 		"drop":    labels(dropCount),
 		"event":   labels(eventCount),
 		"outcome": labels(outcomeCount),
+		"auth":    labels(authFailureCount),
 	} {
 		seen := make(map[string]bool)
 		for i, v := range values {

@@ -102,14 +102,6 @@ func (l *Loop) LoopLag(d time.Duration) { lagBounds.observe(l.own, atLoopLag, d)
 // AcceptError counts a failed accept by the name of its errno, as EMFILE.
 func (l *Loop) AcceptError(errno string) { l.own[atAcceptErrors+errnoIndex(errno)]++ }
 
-// UpstreamInFlight moves the number of requests that a hub's upstream has not
-// answered.
-func (l *Loop) UpstreamInFlight(hub int, delta int) { l.hub(hub).own[atHubInFlight] += uint64(delta) }
-
-// UpstreamDone counts an event that was delivered, or given up, d after it was
-// first tried.
-func (l *Loop) UpstreamDone(hub int, e Event, o Outcome, d time.Duration) {
-	h := l.hub(hub)
-	h.own[atHubUpstream+int(e)*int(outcomeCount)+int(o)]++
-	upstreamBounds.observe(h.own, atHubUpstreamTime, d)
-}
+// Delivered counts the time from a push's arrival at the node to the write that
+// gave it to the socket.
+func (l *Loop) Delivered(d time.Duration) { deliveryBounds.observe(l.own, atDelivery, d) }

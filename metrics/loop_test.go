@@ -28,8 +28,7 @@ func everything(l *Loop, hub int) {
 	l.PingRTT(time.Millisecond)
 	l.LoopLag(time.Millisecond)
 	l.AcceptError("EMFILE")
-	l.UpstreamInFlight(hub, 1)
-	l.UpstreamDone(hub, EventMessage, OutcomeOK, time.Millisecond)
+	l.Delivered(time.Millisecond)
 	l.Publish()
 }
 
@@ -40,6 +39,45 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { everything(l, hub) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+func TestCountingAnUpstreamAllocatesNothing(t *testing.T) {
+	s := New(Options{Loops: 1})
+	u := s.Upstream("h")
+	if n := testing.AllocsPerRun(100, func() { request(u) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// request is an event that was delivered at the second attempt.
+func request(u *Upstream) {
+	u.Began()
+	u.Waiting(1)
+	u.Waiting(-1)
+	u.Attempt(time.Millisecond, false)
+	u.Retry()
+	u.Attempt(time.Millisecond, true)
+	u.Done(EventMessage, OutcomeOK, 500*time.Millisecond)
+}
+
+func TestUpstreamCountsExactlyAmongGoroutines(t *testing.T) {
+	const workers, rounds = 4, 2000
+	s := New(Options{Loops: 1})
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range rounds {
+				request(s.Upstream("h"))
+			}
+		})
+	}
+	wg.Wait()
+	mustShow(t, scrape(t, s),
+		fmt.Sprintf(`sluice_upstream_requests_total{event="message",hub="h",outcome="ok"} %d`, workers*rounds),
+		fmt.Sprintf(`sluice_upstream_attempts_total{hub="h",result="failed"} %d`, workers*rounds),
+		fmt.Sprintf(`sluice_upstream_request_duration_seconds_sum{hub="h"} %d`, workers*rounds/2),
+		`sluice_upstream_in_flight{hub="h"} 0`,
+		`sluice_upstream_waiting{hub="h"} 0`)
 }
 
 func TestScrapesRunBesideCountingLoopsAndNewHubs(t *testing.T) {
@@ -136,6 +174,32 @@ func TestHubsBeyondTheBoundAreCountedTogether(t *testing.T) {
 		t.Errorf("the index of a hub that was there changed to %d", i)
 	}
 	mustShow(t, scrape(t, s), `sluice_messages_sent_total{hub="other"} 3`)
+}
+
+func TestUpstreamOfAHubIsAlwaysTheSame(t *testing.T) {
+	s := New(Options{Loops: 1})
+	if first := s.Upstream("a"); first != s.Upstream("a") || first == s.Upstream("b") {
+		t.Error("hubs and upstreams do not go together")
+	}
+	for i := range maxHubs {
+		s.HubIndex(fmt.Sprint("hub", i))
+	}
+	if s.Upstream("one more") != s.Upstream("and another") || s.Upstream("one more") == s.Upstream("a") {
+		t.Error("hubs beyond the bound do not share one upstream of their own")
+	}
+	s.Upstream("one more").Retry()
+	mustShow(t, scrape(t, s), `sluice_upstream_retries_total{hub="other"} 1`)
+}
+
+func TestFailedProbeIsNoFurtherOpening(t *testing.T) {
+	s := New(Options{Loops: 1})
+	u := s.Upstream("h")
+	for _, state := range []State{StateOpen, StateHalfOpen, StateOpen, StateHalfOpen, StateClosed, StateOpen, StateHalfOpen} {
+		u.BreakerState(state)
+	}
+	mustShow(t, scrape(t, s),
+		`sluice_upstream_breaker_state{hub="h"} 1`,
+		`sluice_upstream_breaker_opened_total{hub="h"} 2`)
 }
 
 func TestHubNameThatIsNotUTF8DoesNotBreakTheScrape(t *testing.T) {

@@ -91,12 +91,25 @@ func busy() *Set {
 		l.LoopLag(time.Minute)
 		l.AcceptError("EMFILE")
 		l.AcceptError("EPROTO")
-		l.UpstreamInFlight(chat, 2)
-		l.UpstreamInFlight(chat, -1)
-		l.UpstreamDone(chat, EventMessage, OutcomeOK, 3*time.Millisecond)
-		l.UpstreamDone(chat, EventConnect, OutcomeRefused, time.Hour)
+		l.Delivered(700 * time.Microsecond)
+		l.Gauge(GroupMemberships, 3)
+		l.Gauge(Groups, 2)
 		l.Publish()
 	}
+	s.AuthFailed(AuthExpired)
+	u := s.Upstream("chat")
+	for range 4 {
+		u.Began()
+	}
+	u.Done(EventMessage, OutcomeOK, 3*time.Millisecond)
+	u.Done(EventConnect, OutcomeRefused, time.Hour)
+	u.Waiting(2)
+	u.Waiting(-1)
+	u.Attempt(2*time.Millisecond, true)
+	u.Attempt(5*time.Second, false)
+	u.Retry()
+	u.Lost(EventDisconnected)
+	u.BreakerState(StateOpen)
 	return s
 }
 
@@ -151,6 +164,7 @@ func TestLabelsWithFewValuesStartAtZero(t *testing.T) {
 		`sluice_rate_limited_total{scope="ip"} 0`,
 		`sluice_accept_errors_total{errno="EMFILE"} 0`,
 		`sluice_protocol_errors_total{kind="mask"} 0`,
+		`sluice_auth_failures_total{reason="signature"} 0`,
 		`sluice_connections{hub="h"} 0`)
 	mustNotShow(t, got, "sluice_connections_closed_total")
 	mustNotShow(t, got, "sluice_upstream")
@@ -168,9 +182,10 @@ func TestGaugesOfLoopsAddUpAcrossZero(t *testing.T) {
 
 func TestUpstreamIsShownWhileItsFirstRequestIsInFlight(t *testing.T) {
 	s := New(Options{Loops: 1, Hubs: []string{"h"}})
-	s.Loop(0).UpstreamInFlight(0, 1)
-	s.Loop(0).Publish()
-	mustShow(t, scrape(t, s), `sluice_upstream_in_flight{hub="h"} 1`)
+	s.Upstream("h").Began()
+	got := scrape(t, s)
+	mustShow(t, got, `sluice_upstream_in_flight{hub="h"} 1`, `sluice_upstream_lost_total{event="disconnected",hub="h"} 0`)
+	mustNotShow(t, got, "sluice_upstream_requests_total")
 }
 
 func TestGaugeFuncIsReadAtEachScrape(t *testing.T) {

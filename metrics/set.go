@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -33,12 +34,15 @@ type Set struct {
 	build Options
 	kinds []string
 	loops []*Loop
+	auth  [authFailureCount]atomic.Uint64
 
 	mu    sync.Mutex
 	hubs  []string // by index
 	other bool     // the index of otherHub is in use, too
 	index map[string]int
 	funcs []gaugeFunc
+
+	upstreams map[string]*Upstream // by the hub's label
 }
 
 type gaugeFunc struct {
@@ -53,6 +57,8 @@ func New(o Options) *Set {
 		kinds: withOther(o.ProtocolErrorKinds),
 		loops: make([]*Loop, o.Loops),
 		index: map[string]int{otherHub: maxHubs},
+
+		upstreams: make(map[string]*Upstream),
 	}
 	for i := range s.loops {
 		s.loops[i] = &Loop{cells: newCells(atKinds + len(s.kinds))}
@@ -94,6 +100,11 @@ func (s *Set) HubIndex(name string) int {
 	name = strings.ToValidUTF8(name, "\uFFFD")
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.hubIndex(name)
+}
+
+// hubIndex is HubIndex for a valid name, under the lock.
+func (s *Set) hubIndex(name string) int {
 	i, known := s.index[name]
 	if !known {
 		i = len(s.hubs) // maxHubs at most, which is the index of otherHub
@@ -112,6 +123,27 @@ func (s *Set) HubIndex(name string) int {
 	}
 	return i
 }
+
+// Upstream returns what the upstream of a hub counts with: the same for the
+// same hub, whose upstream may change. Hubs beyond 1,024 share one, as they
+// share one index.
+func (s *Set) Upstream(hub string) *Upstream {
+	hub = strings.ToValidUTF8(hub, "\uFFFD")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hubIndex(hub) == maxHubs {
+		hub = otherHub
+	}
+	u := s.upstreams[hub]
+	if u == nil {
+		u = new(Upstream)
+		s.upstreams[hub] = u
+	}
+	return u
+}
+
+// AuthFailed counts a token or key that was not accepted. Any goroutine.
+func (s *Set) AuthFailed(f AuthFailure) { s.auth[f].Add(1) }
 
 // GaugeFunc exports a value of the node under a name of its own. f is called at
 // each scrape, from any goroutine, and must not block.

@@ -7,7 +7,8 @@
 // Append functions and the [Deflater] encode the answers, a [Shared] frame
 // goes to many sessions, and a [Queue] keeps what the socket did not take. A
 // [Wheel] wakes the sessions up whose time has come, a [Bucket] slows down
-// those who send too much, an [IDKey] names them to the world.
+// those who send too much, an [IDKey] names them to the world. [Users] and
+// [Groups] find the sessions of a user and of a group.
 //
 // A [Session] is all of that for one connection, in a few words of memory: an
 // idle one owns no buffer. Buffers come from the loop's [Pool], and every byte
@@ -15,5 +16,6 @@
 //
 // Nothing here is locked. Sessions, and the Context, Pool, Wheel, Inflater and
 // Deflater that they share, belong to one loop and its goroutine. Only Budget,
-// IDKey and Shared may be used from everywhere.
+// IDKey and Shared may be used from everywhere, and so may the methods May of
+// Users and Groups.
 package session

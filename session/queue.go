@@ -24,6 +24,7 @@ type piece struct {
 	sent   uint32 // how many bytes of b are written already
 	frame  uint32 // where in b the first frame begins, or will begin: at its end
 	since  Tick
+	ttl    Tick // how long it is worth sending, since then; 0: for ever
 }
 
 const (
@@ -129,15 +130,54 @@ func frameFrom(p []byte, from, at int) int {
 
 // AppendShared queues the frames in s behind the first sent bytes of them, and
 // retains s until they are written. Only a short rest needs a buffer; if there
-// is none it queues nothing and returns ErrQueueBudget.
-func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now Tick) error {
+// is none it queues nothing and returns ErrQueueBudget. With a ttl, Expire drops
+// what is not begun by then.
+func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now, ttl Tick) error {
 	p := s.Bytes()
-	if len(p)-sent < copyBelow {
+	if len(p)-sent < copyBelow && ttl == 0 {
 		return q.Append(c, p, sent, now)
 	}
 	s.Retain(1)
 	q.push(c, s, p[sent:], frameFrom(p, 0, sent)-sent, now)
+	q.last.ttl = ttl
 	return nil
+}
+
+// expireAhead is how many pieces Expire looks at: what one write can take.
+const expireAhead = 64
+
+// Expire drops frames whose time to live is over and of which no byte was
+// written, among those that are to be written next. It returns how many pieces
+// of AppendShared that were.
+func (q *Queue) Expire(c *Pool, now Tick) (dropped int) {
+	if q.last == nil {
+		return 0
+	}
+	previous := q.last
+	for i, last := 0, q.last; i < expireAhead && q.last != nil; i++ {
+		p := previous.next
+		end := p == last
+		if p.ttl == 0 || p.sent > 0 || p.frame > 0 || now.Before(p.since+p.ttl) {
+			previous = p
+		} else {
+			dropped++
+			q.unsent -= len(p.b)
+			switch {
+			case p == previous:
+				q.last = nil
+			default:
+				previous.next = p.next
+				if p == q.last {
+					q.last = previous
+				}
+			}
+			p.free(c)
+		}
+		if end {
+			break
+		}
+	}
+	return dropped
 }
 
 // Buffers appends to dst what is to be written next, in order, until the

@@ -11,6 +11,64 @@ import (
 	"pgregory.net/rapid"
 )
 
+// A message that has waited too long is not sent any more, unless it was begun.
+func TestQueueDropsWhatHasExpired(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	frame := func(fill byte) *Shared {
+		return NewShared(AppendFrame(nil, ws.OpBinary, bytes.Repeat([]byte{fill}, 100)), nil)
+	}
+	for name, tt := range map[string]struct {
+		ttls []Tick // of messages a, b, c …, queued at tick 10
+		sent int    // bytes of the first that are written
+		at   Tick
+		want string
+	}{
+		"none":             {[]Tick{0, 0}, 0, 100, "ab"},
+		"not yet":          {[]Tick{5, 5}, 0, 14, "ab"},
+		"both":             {[]Tick{5, 5}, 0, 15, ""},
+		"the first":        {[]Tick{5, 0, 9}, 0, 15, "bc"},
+		"the middle":       {[]Tick{0, 5, 0}, 0, 15, "ac"},
+		"the last":         {[]Tick{0, 5}, 0, 15, "a"},
+		"one under way":    {[]Tick{5, 5}, 1, 15, "a"},
+		"different times":  {[]Tick{5, 50, 5, 50}, 0, 20, "bd"},
+		"all but the last": {[]Tick{5, 5, 5, 0}, 0, 20, "d"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var q Queue
+			want := 0
+			for i, ttl := range tt.ttls {
+				s := frame('a' + byte(i))
+				sent := 0
+				if i == 0 {
+					sent = tt.sent
+				}
+				if err := q.AppendShared(c, s, sent, 10, ttl); err != nil {
+					t.Fatal(err)
+				}
+				s.Release()
+			}
+			if got := q.Expire(c, tt.at); got != len(tt.ttls)-len(tt.want) {
+				t.Errorf("%d dropped", got)
+			}
+			got := ""
+			for _, b := range q.Buffers(make([][]byte, 0, 8)) {
+				want += len(b)
+				got += string(b[len(b)-1:])
+			}
+			if got != tt.want || q.Len() != want || q.Empty() != (tt.want == "") {
+				t.Errorf("%q left, want %q; %d bytes, want %d", got, tt.want, q.Len(), want)
+			}
+			if err := q.AppendShared(c, frame('z'), 0, 20, 0); err != nil {
+				t.Fatal(err)
+			}
+			q.Advance(c, q.Len())
+			if !q.Empty() {
+				t.Error("not empty after all was written")
+			}
+		})
+	}
+}
+
 func TestQueueHas16Bytes(t *testing.T) {
 	if got := unsafe.Sizeof(Queue{}); got != 16 {
 		t.Errorf("%d bytes; each idle session has one", got)
@@ -89,11 +147,11 @@ func TestQueueWithoutABufferIsLeftAsItWas(t *testing.T) {
 	}
 	b.SetLimit(0)
 	small := NewShared(frameOf(10, 2), nil)
-	if err := q.AppendShared(c, small, 0, 2); !errors.Is(err, ErrQueueBudget) {
+	if err := q.AppendShared(c, small, 0, 2, 0); !errors.Is(err, ErrQueueBudget) {
 		t.Errorf("short shared frame: error %v", err)
 	}
 	large := NewShared(frameOf(1000, 3), nil)
-	if err := q.AppendShared(c, large, 0, 2); err != nil {
+	if err := q.AppendShared(c, large, 0, 2, 0); err != nil {
 		t.Errorf("a shared frame that is not copied needs no buffer: %v", err)
 	}
 	q.Reset(c)
@@ -141,7 +199,7 @@ func TestSharedFrameIsReferencedUntilItIsWritten(t *testing.T) {
 	s := NewShared(frameOf(500, 1), func([]byte) { freed = true })
 	var q, other Queue
 	for _, q := range []*Queue{&q, &other} {
-		if err := q.AppendShared(c, s, 100, 1); err != nil {
+		if err := q.AppendShared(c, s, 100, 1, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,7 +224,7 @@ func TestRoomBehindASharedFrameIsNotTheQueues(t *testing.T) {
 	s := NewShared(slices.Grow(frame, 1000), nil)
 	var a, b Queue
 	for _, q := range []*Queue{&a, &b} {
-		if err := q.AppendShared(c, s, 0, 1); err != nil {
+		if err := q.AppendShared(c, s, 0, 1, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,7 +242,7 @@ func TestShortSharedFrameIsCopied(t *testing.T) {
 	freed := false
 	s := NewShared(frameOf(500, 1), func([]byte) { freed = true })
 	var q Queue
-	if err := q.AppendShared(c, s, len(s.Bytes())-copyBelow+1, 1); err != nil {
+	if err := q.AppendShared(c, s, len(s.Bytes())-copyBelow+1, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	s.Release()
@@ -329,7 +387,7 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 				frames, sent := draw(t)
 				shared++
 				s := NewShared(bytes.Join(frames, nil), func([]byte) { shared-- })
-				check(t, q.AppendShared(c, s, sent, now), frames, sent)
+				check(t, q.AppendShared(c, s, sent, now, 0), frames, sent)
 				s.Release()
 			},
 			"write": func(t *rapid.T) {
@@ -368,7 +426,7 @@ func TestSlowClientMakesNoGarbage(t *testing.T) {
 	if n := testing.AllocsPerRun(200, func() {
 		for range 5 { // as many buffers as the Pool keeps
 			now++
-			if q.Append(c, p, 0, now) != nil || q.AppendShared(c, s, 0, now) != nil {
+			if q.Append(c, p, 0, now) != nil || q.AppendShared(c, s, 0, now, 0) != nil {
 				t.Fatal("no buffer")
 			}
 		}
@@ -386,7 +444,7 @@ func TestTrimmedPoolKeepsNoPieces(t *testing.T) {
 	s := NewShared(frameOf(100, 0), nil)
 	var q Queue
 	for range 2 * maxPieces {
-		if err := q.AppendShared(c, s, 0, 0); err != nil {
+		if err := q.AppendShared(c, s, 0, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -420,7 +478,7 @@ func BenchmarkQueueAppendShared(b *testing.B) {
 	var q Queue
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := q.AppendShared(c, s, 0, 1); err != nil {
+		if err := q.AppendShared(c, s, 0, 1, 0); err != nil {
 			b.Fatal(err)
 		}
 		q.Advance(c, q.Len())

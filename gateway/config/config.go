@@ -15,14 +15,18 @@ package config
 //
 // The struct tags are the only list of settings there is: the file's decoder,
 // the variables, the range checks and the reference all walk them. "yaml" is the
-// key, "min" and "max" the accepted range, "doc" the meaning, and
-// reload:"restart" marks what a running process cannot change.
+// key, "min" and "max" the accepted range, "doc" the meaning, reload:"restart"
+// marks what a running process cannot change, secret:"true" what must not be
+// seen, and secret:"url" a URL of which that is true in part.
 type Config struct {
 	Listen    string         `yaml:"listen" reload:"restart" doc:"Address for clients and the data plane, as host:port. The host is an IP address, localhost, or empty for all addresses; port 0 takes a free one."`
+	Endpoint  string         `yaml:"endpoint" doc:"Base URL under which clients and backends reach the node, as https://ws.example.com, if a proxy stands in front. Tokens may name it, and backends are told it. Empty: http and the address of listen."`
 	Admin     Admin          `yaml:"admin"`
 	Loops     int            `yaml:"loops" min:"0" max:"1024" reload:"restart" doc:"Event loops. 0 takes the measured default for this machine."`
 	Heartbeat Heartbeat      `yaml:"heartbeat"`
 	Drain     Drain          `yaml:"drain"`
+	Keys      []string       `yaml:"keys" secret:"true" doc:"Access keys of every hub that has none of its own: the primary one, which signs, and one more, which is accepted, too. They sign the tokens of clients and of the data plane. At least 16 characters each."`
+	APIKeys   []string       `yaml:"api_keys" secret:"true" doc:"Keys that open the data plane as they are, as Authorization: Bearer KEY. At least 16 characters each."`
 	Hubs      map[string]Hub `yaml:"hubs"`
 	Limits    Limits         `yaml:"limits"`
 	Log       Log            `yaml:"log"`
@@ -49,20 +53,52 @@ type Drain struct {
 	Timeout Duration `yaml:"timeout" min:"0s" max:"24h" doc:"After this long the process ends whatever is left. At least drain.delay and drain.window together."`
 }
 
-// Hub is a namespace of sessions. Its name is its key in Config.Hubs; the zero
-// Hub has the defaults of a hub that a file names.
+// Hub is a namespace of sessions. Its name is its key in Config.Hubs; one that a
+// file names has an upstream with the defaults of [DefaultUpstream].
 type Hub struct {
-	Paths        []string `yaml:"paths" doc:"Request paths of the hub besides /client/hubs/<name>."`
-	Upstream     Upstream `yaml:"upstream"`
-	Anonymous    bool     `yaml:"anonymous" doc:"Whether clients without a token are accepted."`
-	Origins      []string `yaml:"origins" doc:"Origins that browsers may connect from besides the same origin: scheme://host[:port], or * alone for every one."`
-	Subprotocols []string `yaml:"subprotocols" doc:"WebSocket subprotocols the hub speaks."`
-	Deflate      bool     `yaml:"deflate" doc:"Whether messages are compressed for clients that offer permessage-deflate (RFC 7692)."`
+	Paths        []string          `yaml:"paths" doc:"Request paths of the hub besides /client/hubs/<name>."`
+	Upstream     Upstream          `yaml:"upstream"`
+	Keys         []string          `yaml:"keys" secret:"true" doc:"Access keys of this hub, in the place of those of the node."`
+	Issuers      map[string]Issuer `yaml:"issuers"`
+	Anonymous    bool              `yaml:"anonymous" doc:"Whether clients without a token are accepted, also if the connect event names no user."`
+	Expire       bool              `yaml:"expire" doc:"Whether a connection is closed, with 1008, when its client's token expires."`
+	Origins      []string          `yaml:"origins" doc:"Origins that browsers may connect from besides the same origin: scheme://host[:port], or * alone for every one."`
+	Subprotocols []string          `yaml:"subprotocols" doc:"WebSocket subprotocols the hub speaks."`
+	Deflate      bool              `yaml:"deflate" doc:"Whether messages are compressed for clients that offer permessage-deflate (RFC 7692)."`
 }
 
 // Upstream is the backend that receives a hub's events.
 type Upstream struct {
-	URL string `yaml:"url" doc:"Where the hub's events go; the scheme picks the protocol. echo: sends every message back. Required."`
+	URL              string   `yaml:"url" secret:"url" doc:"Where the hub's events go; the scheme picks the protocol: http: and https: are CloudEvents webhooks, with {hub} and {event} filled in, and echo: sends every message back. Required."`
+	Events           []string `yaml:"events" doc:"Events that are sent: connect, connected, disconnected, and messages by their names, or * for every message."`
+	Timeout          Duration `yaml:"timeout" min:"10ms" max:"10m" doc:"How long one attempt to deliver an event may take."`
+	Budget           Duration `yaml:"budget" min:"10ms" max:"1h" doc:"How long an event may take with all its attempts and the waiting for its turn; over it, the connection is closed with 1011 or 1013."`
+	ConnectBudget    Duration `yaml:"connect_budget" min:"10ms" max:"10m" doc:"The same for the connect event, over which the client is answered 503."`
+	InFlight         int      `yaml:"in_flight" min:"1" max:"10000" doc:"Most requests to the upstream at a time."`
+	Waiting          int      `yaml:"waiting" min:"1" max:"10000000" doc:"Most connections with an event that waits for its turn; over it, they are closed with 1013."`
+	Farewells        int      `yaml:"farewells" min:"1" max:"10000000" doc:"Most disconnected events that wait for their turn; more are dropped and counted."`
+	Response         Size     `yaml:"response" min:"1KiB" max:"1GiB" doc:"Longest answer; a longer one counts as refused."`
+	RepeatUnanswered bool     `yaml:"repeat_unanswered" doc:"Whether an event whose answer did not come is sent again, although the upstream may have seen it."`
+	PrivateAddresses bool     `yaml:"private_addresses" doc:"Whether the upstream may have an address of a private network or of this host."`
+	Validate         bool     `yaml:"validate" doc:"Whether the upstream is asked, by OPTIONS, if it wants events from here before it gets any (CloudEvents webhooks, section 4)."`
+	Breaker          Breaker  `yaml:"breaker"`
+}
+
+// Breaker keeps a failing upstream from being asked.
+type Breaker struct {
+	Window   Duration `yaml:"window" min:"1s" max:"1h" doc:"The circuit breaker looks at the attempts of this long."`
+	Attempts int      `yaml:"attempts" min:"1" max:"1000000" doc:"It stays closed while there are fewer attempts in the window."`
+	Failures int      `yaml:"failures" min:"1" max:"100" doc:"It opens when this share of them has failed, in percent."`
+	Probe    Duration `yaml:"probe" min:"10ms" max:"1h" doc:"How long it stays open until one event is tried."`
+}
+
+// Issuer is somebody else who signs tokens of clients. Its name, which is its
+// key in Hub.Issuers, is for messages only.
+type Issuer struct {
+	Issuer     string   `yaml:"issuer" doc:"What the tokens' iss claim is. Required."`
+	JWKS       string   `yaml:"jwks" doc:"URL of the key set (RFC 7517). Required."`
+	Audience   string   `yaml:"audience" doc:"What the tokens' aud claim must contain. Empty: it is not looked at."`
+	Algorithms []string `yaml:"algorithms" doc:"Signature algorithms that are accepted, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and EdDSA. Empty: RS256, ES256 and EdDSA."`
 }
 
 // Limits bound what clients can cost. Sizes are in bytes.
@@ -81,6 +117,8 @@ type Limits struct {
 	ControlBurst      int      `yaml:"control_burst" min:"1" max:"1000000" doc:"Pings and pongs a client may send at once."`
 	Close             Duration `yaml:"close" min:"10ms" max:"1h" doc:"How long the answer to a close frame may take before the connection is dropped."`
 	Buffered          Size     `yaml:"buffered" min:"0" doc:"Most bytes buffered for all clients together. 0: a quarter of the memory limit."`
+	Groups            int      `yaml:"groups" min:"1" max:"65535" doc:"Most groups that one connection can be in."`
+	Mailbox           Size     `yaml:"mailbox" min:"2MiB" max:"16GiB" doc:"Most bytes of pushes that wait for one loop; over it, the data plane answers 429."`
 	HTTPConnections   int      `yaml:"http_connections" min:"1" max:"1000000" doc:"Most connections that speak plain HTTP to the node at a time."`
 }
 
@@ -99,7 +137,7 @@ func Default() *Config {
 		Heartbeat: Heartbeat{Interval: 25 * second, Timeout: 10 * second},
 		Drain:     Drain{Delay: 1 * second, Window: 30 * second, Timeout: 60 * second},
 		Hubs: map[string]Hub{
-			"default": {Paths: []string{"/"}, Upstream: Upstream{URL: "echo:"}, Anonymous: true},
+			"default": {Paths: []string{"/"}, Upstream: DefaultUpstream("echo:"), Anonymous: true},
 		},
 		Limits: Limits{
 			Message:           1 * MiB,
@@ -114,8 +152,31 @@ func Default() *Config {
 			ControlRate:       20,
 			ControlBurst:      100,
 			Close:             5 * second,
+			Groups:            128,
+			Mailbox:           16 * MiB,
 			HTTPConnections:   1024,
 		},
 		Log: Log{Level: "info", Format: "auto"},
 	}
 }
+
+// DefaultUpstream has the defaults of an upstream that a file gives a URL.
+func DefaultUpstream(url string) Upstream {
+	return Upstream{
+		URL:              url,
+		Events:           []string{"connect", "connected", "disconnected", "*"},
+		Timeout:          5 * second,
+		Budget:           15 * second,
+		ConnectBudget:    8 * second,
+		InFlight:         64,
+		Waiting:          100_000,
+		Farewells:        100_000,
+		Response:         1 * MiB,
+		PrivateAddresses: true,
+		Validate:         true,
+		Breaker:          Breaker{Window: 10 * second, Attempts: 20, Failures: 50, Probe: 2 * second},
+	}
+}
+
+// setDefaults is called before what a file says about a hub is read.
+func (h *Hub) setDefaults() { h.Upstream = DefaultUpstream("") }

@@ -36,7 +36,7 @@ func (d *decoder) document(data []byte, c *Config) bool {
 	}
 	if err == nil {
 		if err = documents.Decode(&second); errors.Is(err, io.EOF) {
-			d.value(root.Content[0], "", reflect.ValueOf(c).Elem())
+			d.value(root.Content[0], setting{value: reflect.ValueOf(c).Elem()})
 			return true
 		}
 	}
@@ -80,8 +80,8 @@ func (d *decoder) syntax(err error) (where, text string) {
 		return d.file, err.Error()
 	}
 	text = err.Error()[len(m[0]):]
-	if strings.HasPrefix(text, "unknown anchor") {
-		return d.file, text
+	if strings.HasPrefix(text, "unknown anchor") { // its name may be a key that begins with *
+		return d.file, "an alias (*name) without an anchor (&name); put text that begins with * in quotes"
 	}
 	line, _ := strconv.Atoi(m[1])
 	if line == 0 || yamlParser.MatchString(text) {
@@ -94,52 +94,60 @@ func (d *decoder) at(n *yaml.Node) string {
 	return fmt.Sprintf("%s:%d", d.file, n.Line)
 }
 
-// value decodes n into v, which has the given key.
-func (d *decoder) value(n *yaml.Node, key string, v reflect.Value) {
+// value decodes n into s, which may also be a section or an item of a list.
+func (d *decoder) value(n *yaml.Node, s setting) {
 	where := d.at(n)
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if key != "" && d.found.origin[key] == "" {
-		d.found.origin[key] = where
+	if s.key != "" && d.found.origin[s.key] == "" {
+		d.found.origin[s.key] = where
 	}
-	switch v.Kind() {
+	switch s.value.Kind() {
 	case reflect.Struct:
-		d.fields(n, key, v)
+		d.fields(n, s)
 	case reflect.Map:
-		d.entries(n, key, v)
+		d.entries(n, s)
 	case reflect.Slice:
-		d.items(n, key, v)
+		d.items(n, s)
 	default:
-		d.scalar(n, where, key, v)
+		d.scalar(n, where, s)
 	}
 }
 
-// fields decodes the mapping n into the struct v.
-func (d *decoder) fields(n *yaml.Node, key string, v reflect.Value) {
-	d.mapping(n, key, func(name, value *yaml.Node) {
+// fields decodes the mapping n into a struct.
+func (d *decoder) fields(n *yaml.Node, s setting) {
+	d.mapping(n, s.key, func(name, value *yaml.Node) {
 		var known []string
-		for i := range v.NumField() {
-			field := v.Type().Field(i).Tag.Get("yaml")
-			if field == name.Value {
-				d.value(value, join(key, field), v.Field(i))
+		for i := range s.value.NumField() {
+			field := s.value.Type().Field(i)
+			key := field.Tag.Get("yaml")
+			if key == name.Value {
+				d.value(value, setting{join(s.key, key), field.Tag, s.value.Field(i)})
 				return
 			}
-			known = append(known, field)
+			known = append(known, key)
 		}
-		d.found.add(d.at(name), join(key, name.Value), "unknown key; %s", suggest(name.Value, known))
+		d.found.add(d.at(name), join(s.key, name.Value), "unknown key; %s", suggest(name.Value, known))
 	})
 }
 
-// entries decodes the mapping n into the map v. It replaces what v holds, so that
+// entries decodes the mapping n into a map. It replaces what that holds, so that
 // a file which names hubs gets exactly those.
-func (d *decoder) entries(n *yaml.Node, key string, v reflect.Value) {
-	v.Set(reflect.MakeMap(v.Type()))
-	d.mapping(n, key, func(name, value *yaml.Node) {
-		entry := reflect.New(v.Type().Elem()).Elem()
-		d.value(value, join(key, name.Value), entry)
-		v.SetMapIndex(reflect.ValueOf(name.Value), entry)
+func (d *decoder) entries(n *yaml.Node, s setting) {
+	t := s.value.Type()
+	s.value.Set(reflect.MakeMap(t))
+	d.mapping(n, s.key, func(name, value *yaml.Node) {
+		entry := reflect.New(t.Elem()).Elem()
+		if with, ok := entry.Addr().Interface().(interface{ setDefaults() }); ok {
+			with.setDefaults()
+		}
+		d.value(value, setting{key: join(s.key, name.Value), value: entry})
+		s.value.SetMapIndex(reflect.ValueOf(name.Value), entry)
 	})
+	if s.value.Len() == 0 {
+		s.value.SetZero() // as it is when a file says nothing
+	}
 }
 
 // mapping calls each for every pair of n. A key without a value is an empty mapping:
@@ -149,14 +157,14 @@ func (d *decoder) mapping(n *yaml.Node, key string, each func(name, value *yaml.
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.found.add(d.at(n), key, "want keys with values, have %s", describe(n))
+		d.found.add(d.at(n), key, "want keys with values, have %s", describe(n, true)) // a URL instead of {url: …}
 		return
 	}
 	lines := make(map[string]int, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
 		if name.Kind != yaml.ScalarNode {
-			d.found.add(d.at(name), key, "a key must be text, have %s", describe(name))
+			d.found.add(d.at(name), key, "a key must be text, have %s", describe(name, false))
 			continue
 		}
 		if line, twice := lines[name.Value]; twice {
@@ -171,57 +179,57 @@ func (d *decoder) mapping(n *yaml.Node, key string, each func(name, value *yaml.
 	}
 }
 
-// items decodes the sequence n into the list v. An empty list is nil.
-func (d *decoder) items(n *yaml.Node, key string, v reflect.Value) {
+// items decodes the sequence n into a list. An empty list is nil.
+func (d *decoder) items(n *yaml.Node, s setting) {
 	if n.Tag == "!!null" {
-		v.SetZero()
+		s.value.SetZero()
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		d.found.add(d.at(n), key, "want a list such as [a, b], have %s", describe(n))
+		d.found.add(d.at(n), s.key, "want a list such as [a, b], have %s", describe(n, s.secret()))
 		return
 	}
-	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
-	for i, item := range n.Content {
-		d.value(item, fmt.Sprintf("%s[%d]", key, i), list.Index(i))
+	list := reflect.MakeSlice(s.value.Type(), len(n.Content), len(n.Content))
+	for i, node := range n.Content {
+		d.value(node, setting{item(s.key, i), s.tag, list.Index(i)})
 	}
 	if list.Len() == 0 {
-		list = reflect.Zero(v.Type())
+		list = reflect.Zero(s.value.Type())
 	}
-	v.Set(list)
+	s.value.Set(list)
 }
 
-// scalar decodes n into v if its type is what v wants: "8080" is no text unless
+// scalar decodes n into s if its type is what s wants: "8080" is no text unless
 // it is quoted, and yes is no boolean.
-func (d *decoder) scalar(n *yaml.Node, where, key string, v reflect.Value) {
+func (d *decoder) scalar(n *yaml.Node, where string, s setting) {
 	var wanted []string
-	switch _, text := v.Addr().Interface().(encoding.TextUnmarshaler); {
+	switch _, text := s.value.Addr().Interface().(encoding.TextUnmarshaler); {
 	case text:
 		wanted = []string{"!!str", "!!int", "!!float"}
-	case v.Kind() == reflect.String:
+	case s.value.Kind() == reflect.String:
 		wanted = []string{"!!str"}
-	case v.Kind() == reflect.Int:
+	case s.value.Kind() == reflect.Int:
 		wanted = []string{"!!int"}
-	case v.Kind() == reflect.Bool:
+	case s.value.Kind() == reflect.Bool:
 		wanted = []string{"!!bool"}
 	}
 	for _, tag := range wanted {
 		if n.Kind == yaml.ScalarNode && n.Tag == tag {
-			if err := set(v, n.Value); err != nil {
-				d.found.add(where, key, "%s", err)
+			if err := set(s.value, n.Value); err != nil {
+				d.found.add(where, s.key, "%s", err)
 			}
 			return
 		}
 	}
 	quotes := ""
-	if v.Kind() == reflect.String && n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+	if s.value.Kind() == reflect.String && n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
 		quotes = "; put it in quotes"
 	}
-	d.found.add(where, key, "want %s, have %s%s", article(kind(v)), describe(n), quotes)
+	d.found.add(where, s.key, "want %s, have %s%s", article(kind(s.value)), describe(n, s.secret()), quotes)
 }
 
-// describe says what n is, for an error.
-func describe(n *yaml.Node) string {
+// describe says what n is, for an error; of a secret not the value.
+func describe(n *yaml.Node, secret bool) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "keys with values"
@@ -234,9 +242,18 @@ func describe(n *yaml.Node) string {
 	case "!!null":
 		return "nothing"
 	case "!!str":
+		if secret {
+			return "text"
+		}
 		return fmt.Sprintf("text %q", n.Value)
 	case "!!int", "!!float":
+		if secret {
+			return "a number"
+		}
 		return "the number " + n.Value
+	}
+	if secret {
+		return "something else"
 	}
 	return strings.TrimLeft(n.Tag, "!") + " " + n.Value
 }

@@ -59,6 +59,9 @@ func override(c *Config, environ []string, f *findings) {
 		}
 		name := variable(s.key)
 		f.origin[s.key] = name
+		for i := 0; f.origin[item(s.key, i)] != ""; i++ {
+			delete(f.origin, item(s.key, i))
+		}
 		if err := set(s.value, value); err != nil {
 			f.add(name, s.key, "%s", err)
 		}

@@ -23,14 +23,19 @@ func another(t *testing.T, s setting) string {
 		return (v + 1).String()
 	}
 	value, ok := map[string]string{
-		"listen":                    "127.0.0.1:8888",
-		"admin.listen":              "off",
-		"hubs.default.paths":        "/a, /b",
-		"hubs.default.upstream.url": "http://backend/",
-		"hubs.default.origins":      "https://example.org",
-		"hubs.default.subprotocols": "a,b",
-		"log.level":                 "debug",
-		"log.format":                "json",
+		"listen":                       "127.0.0.1:8888",
+		"endpoint":                     "https://ws.example.com:8443",
+		"admin.listen":                 "off",
+		"keys":                         "0123456789abcdef, fedcba9876543210",
+		"api_keys":                     "0123456789abcdef",
+		"hubs.default.keys":            "0123456789abcdef",
+		"hubs.default.upstream.events": "connect, typing",
+		"hubs.default.paths":           "/a, /b",
+		"hubs.default.upstream.url":    "http://backend/",
+		"hubs.default.origins":         "https://example.org",
+		"hubs.default.subprotocols":    "a,b",
+		"log.level":                    "debug",
+		"log.format":                   "json",
 	}[s.key]
 	if !ok {
 		t.Fatalf("no value to try for %s", s.key)
@@ -43,7 +48,7 @@ func TestEverySettingHasAVariable(t *testing.T) {
 	Default().settings(func(s setting) {
 		n++
 		name, value := variable(s.key), another(t, s)
-		c, err := Parse("", nil, []string{name + "=" + value}, "http")
+		c, err := Parse("", nil, []string{name + "=" + value})
 		if err != nil {
 			t.Errorf("%s=%s: %v", name, value, err)
 			return

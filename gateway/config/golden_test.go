@@ -57,7 +57,7 @@ func TestBadConfigurationsAreReportedWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			environ := strings.Split(archived(a, "environ"), "\n")
-			c, err := Parse("sluice.yaml", []byte(archived(a, "sluice.yaml")), environ, "http")
+			c, err := Parse("sluice.yaml", []byte(archived(a, "sluice.yaml")), environ)
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -65,6 +65,9 @@ func TestBadConfigurationsAreReportedWhole(t *testing.T) {
 				t.Error("a configuration was returned beside the error")
 			}
 			got := err.Error() + "\n"
+			if strings.Contains(got, "hunter2") {
+				t.Error("a secret is quoted")
+			}
 			if *update {
 				a.Files = append(withoutWant(a.Files), txtar.File{Name: "want", Data: []byte(got)})
 				if err := os.WriteFile(name, txtar.Format(a), 0o644); err != nil {

@@ -9,7 +9,7 @@ import (
 
 // Load reads the named file, applies the SLUICE_… variables of environ (in the
 // form of [os.Environ]) over it, and validates the result for the given upstream
-// schemes besides echo. An empty name stands for the defaults.
+// schemes besides echo, http and https. An empty name stands for the defaults.
 //
 // The error joins everything that is wrong, each with the file and line or the
 // variable that it came from.
@@ -93,8 +93,8 @@ func (f *findings) locate(p *problem) {
 	f.errs = append(f.errs, p)
 }
 
-// parent returns the key of the section around key, "" at the top. Hub names may
-// hold dots: the keys that this skips then have no origin of their own.
+// parent returns the key of the list or the section around key, "" at the top. Hub
+// names may hold dots: the keys that this skips then have no origin of their own.
 func parent(key string) string {
-	return key[:max(0, strings.LastIndexByte(key, '.'))]
+	return key[:max(0, strings.LastIndexAny(key, ".["))]
 }

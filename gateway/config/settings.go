@@ -3,7 +3,6 @@ package config
 import (
 	"encoding"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,6 +15,9 @@ type setting struct {
 	tag   reflect.StructTag
 	value reflect.Value // settable during the visit
 }
+
+// secret reports whether the value must not be quoted.
+func (s setting) secret() bool { return s.tag.Get("secret") != "" }
 
 // settings visits every setting of c, in the order of its fields and its hubs by name.
 func (c *Config) settings(visit func(setting)) {
@@ -30,14 +32,15 @@ func walk(s setting, visit func(setting)) {
 			walk(setting{join(s.key, f.Tag.Get("yaml")), f.Tag, s.value.Field(i)}, visit)
 		}
 	case reflect.Map:
-		for _, name := range slices.Sorted(maps.Keys(s.value.Interface().(map[string]Hub))) {
+		names := s.value.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, index := range names {
 			// The values of a map are not settable: visit a copy. It is put back only
 			// if the visit changed it, because loops read a Config that is in force.
-			index := reflect.ValueOf(name)
 			old := s.value.MapIndex(index)
 			entry := reflect.New(s.value.Type().Elem()).Elem()
 			entry.Set(old)
-			walk(setting{join(s.key, name), s.tag, entry}, visit)
+			walk(setting{join(s.key, index.String()), s.tag, entry}, visit)
 			if !reflect.DeepEqual(old.Interface(), entry.Interface()) {
 				s.value.SetMapIndex(index, entry)
 			}
@@ -53,6 +56,9 @@ func join(key, name string) string {
 	}
 	return key + "." + name
 }
+
+// item returns the key of an item of a list.
+func item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 // set parses text into a setting. A list is separated by commas.
 func set(v reflect.Value, text string) error {

@@ -9,9 +9,8 @@ import (
 
 func TestReferenceIsComplete(t *testing.T) {
 	golden(t, "reference.md", Reference())
-	c := Default()
-	key := regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)*$`)
-	c.settings(func(s setting) {
+	key := regexp.MustCompile(`^[a-z_]+(\.([a-z_]+|<name>|<issuer>))*$`)
+	reference().settings(func(s setting) {
 		if doc := s.tag.Get("doc"); !strings.HasSuffix(doc, ".") {
 			t.Errorf("%s: meaning %q", s.key, doc)
 		}
@@ -25,6 +24,9 @@ func TestReferenceIsComplete(t *testing.T) {
 			if text, ok := s.tag.Lookup(name); ok {
 				bound(s.value.Type(), text) // panics on a tag it cannot read
 			}
+		}
+		if name := s.tag.Get("secret"); name != "" && name != "url" && name != "true" {
+			t.Errorf("%s: secret %q", s.key, name)
 		}
 		if r, ok := s.tag.Lookup("reload"); ok && r != "restart" {
 			t.Errorf("%s: reload %q", s.key, r)
@@ -41,6 +43,8 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	next.Heartbeat = Heartbeat{Interval: 1, Timeout: 1}
 	next.Drain = Drain{}
 	next.Limits = Limits{}
+	next.Endpoint = "https://ws.example.com"
+	next.Keys, next.APIKeys = []string{"a"}, []string{"b"}
 	next.Hubs = map[string]Hub{"chat": {}}
 	want := []string{"listen", "admin.listen", "loops", "log.format"}
 	if got := Default().Changes(next); !slices.Equal(got, want) {

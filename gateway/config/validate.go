@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -14,7 +13,7 @@ import (
 )
 
 // Validate reports every rule that c breaks, joined, each with its key and what
-// to do about it. Upstreams may use the schemes given; echo is always known.
+// to do about it. Upstreams may use the schemes given besides echo, http and https.
 func (c *Config) Validate(schemes ...string) error {
 	var errs []error
 	for _, p := range c.check(schemes) {
@@ -25,8 +24,11 @@ func (c *Config) Validate(schemes ...string) error {
 
 // check is Validate for a caller that knows where the settings came from.
 func (c *Config) check(schemes []string) []*problem {
-	v := validator{schemes: append([]string{"echo"}, schemes...), paths: map[string]string{}}
+	v := validator{schemes: append([]string{"echo", "http", "https"}, schemes...), paths: map[string]string{}}
 	v.addresses(c)
+	v.endpoint(c.Endpoint)
+	v.keys("keys", c.Keys, mostKeys)
+	v.keys("api_keys", c.APIKeys, 0)
 	c.settings(v.inRange)
 	v.heartbeat(c.Heartbeat)
 	v.drain(c.Drain)
@@ -118,9 +120,11 @@ func (v *validator) hub(name string, h Hub) {
 		v.add(key, "%q is no hub name; write a letter, then at most 127 letters, digits, _ . or -", name)
 	}
 	for i, path := range h.Paths {
-		v.path(fmt.Sprintf("%s.paths[%d]", key, i), name, path)
+		v.path(item(key+".paths", i), name, path)
 	}
-	v.upstream(key+".upstream.url", h.Upstream.URL)
+	v.upstream(key+".upstream", h.Upstream)
+	v.keys(key+".keys", h.Keys, mostKeys)
+	v.issuers(key+".issuers", h.Issuers)
 	v.origins(key+".origins", h.Origins)
 	v.subprotocols(key+".subprotocols", h.Subprotocols)
 }
@@ -165,31 +169,10 @@ func under(path, root string) bool {
 	return path == root || strings.HasPrefix(path, root+"/")
 }
 
-// upstream never quotes the URL: it may hold a password.
-func (v *validator) upstream(key, text string) {
-	if text == "" {
-		v.add(key, "required; write where the hub's events go, or echo: to send every message back")
-		return
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" {
-		v.add(key, "not a URL; write scheme://host[:port]/path, or echo:")
-		return
-	}
-	switch {
-	case !slices.Contains(v.schemes, u.Scheme):
-		v.add(key, "unknown scheme %q; known here: %s", u.Scheme, strings.Join(v.schemes, ", "))
-	case u.Scheme == "echo" && text != "echo:":
-		v.add(key, "echo: takes nothing behind the colon")
-	case u.Scheme != "echo" && u.Hostname() == "":
-		v.add(key, "no host; write %s://host[:port]/path", u.Scheme)
-	}
-}
-
 // origins asks the parser that will read the list, so that the two cannot disagree.
 func (v *validator) origins(key string, list []string) {
 	for i, o := range list {
-		key := fmt.Sprintf("%s[%d]", key, i)
+		key := item(key, i)
 		if o == "*" && len(list) > 1 {
 			v.add(key, `"*" allows every origin already; let it stand alone`)
 		} else if _, err := auth.ParseOrigins(list[i : i+1]); err != nil {
@@ -205,7 +188,7 @@ var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 func (v *validator) subprotocols(key string, list []string) {
 	for i, s := range list {
-		switch key := fmt.Sprintf("%s[%d]", key, i); {
+		switch key := item(key, i); {
 		case !token.MatchString(s):
 			v.add(key, "%q is no subprotocol; write letters, digits and !#$%%&'*+-.^_`|~ only", s)
 		case slices.Contains(list[:i], s):

@@ -1,14 +1,19 @@
 // Package upstream says what a hub's backend is to the gateway: it is sent
 // the events of sessions, and answers them. Each protocol spoken to backends
-// lives in a folder of its own below this one and implements [Upstream].
-//
-// It is not a client for any protocol, and holds no queue: what an upstream
-// needs of those, it brings.
+// lives in a folder of its own below this one. One that answers on the spot
+// implements [Upstream]; one that needs a network implements [Protocol], and a
+// [Dispatcher] makes an Upstream of it: bounded, in order, with retries and a
+// circuit breaker.
 package upstream
 
 import (
+	"context"
+	"log/slog"
+
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/config"
+	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -16,36 +21,48 @@ import (
 type Type uint8
 
 const (
+	// Connect: a client asks to be let in. Its handshake waits for the answer.
+	Connect Type = 1 << iota
 	// Connected: the handshake is done and the session is open.
-	Connected Type = 1 << iota
+	Connected
 	// Message: the client sent a text or binary message.
 	Message
-	// Disconnected: the session has ended. It is the last event of a session.
+	// Disconnected: the session has ended, or a client that was let in did not
+	// wait for it. It is the last event of a session.
 	Disconnected
 )
 
-// String returns the name of t as it stands in metrics.
-func (t Type) String() string {
+// String returns the name of t as it stands in metrics and configurations.
+func (t Type) String() string { return t.Metric().String() }
+
+// Metric returns what t is counted as.
+func (t Type) Metric() metrics.Event {
 	switch t {
+	case Connect:
+		return metrics.EventConnect
 	case Connected:
-		return "connected"
-	case Message:
-		return "message"
+		return metrics.EventConnected
 	case Disconnected:
-		return "disconnected"
+		return metrics.EventDisconnected
 	}
-	return "unknown"
+	return metrics.EventMessage
 }
 
 // Event is something that happened to one session. It belongs to the loop
-// that sends it and is valid, with everything it points at, only until
-// [Upstream.Send] returns: an upstream that answers later copies what it needs.
+// that sends it and is valid, with everything it points at but Request, only
+// until [Upstream.Send] returns: an upstream that answers later copies what it
+// needs. Strings may be kept.
 type Event struct {
 	Type        Type
 	Hub         string
 	From        session.Ref
+	User        string // "" if the client is anonymous
+	State       string // what the upstream wants to be reminded of, "" if nothing
 	Subprotocol string // what the handshake agreed on, or ""
 
+	// Name is what a message is called: "message", or what the client of a
+	// subprotocol calls it.
+	Name string
 	// Op and Data are a message's type, ws.OpText or ws.OpBinary, and payload.
 	Op   ws.OpCode
 	Data []byte
@@ -54,6 +71,19 @@ type Event struct {
 	// (1006 when there was none) and a reason from a fixed set.
 	Code   ws.StatusCode
 	Reason string
+
+	// Request is what a client that wants to connect has sent, nil for other
+	// events. It is never changed and may be kept.
+	Request *Request
+}
+
+// Request is the handshake of a client, as far as it concerns a backend. Names
+// of headers are in canonical form; the token is in neither map.
+type Request struct {
+	Claims       map[string][]string // of the client's token, nil without one
+	Query        map[string][]string
+	Headers      map[string][]string
+	Subprotocols []string // that it offers, in its order
 }
 
 // Reply is the answer to an event. The zero Reply says that the event was
@@ -65,6 +95,25 @@ type Reply struct {
 	// Close, if not zero, ends the session with that code, after Data: 1011
 	// when the upstream refused or failed, 1013 when it is overloaded.
 	Close ws.StatusCode
+	// Outcome is how the event fared.
+	Outcome metrics.Outcome
+	// State, if not nil, is what the session's next events carry as theirs.
+	State *string
+	// Verdict answers Connect, and nothing else.
+	Verdict *Verdict
+}
+
+// Verdict says whether a client may connect, and as whom.
+type Verdict struct {
+	// Status, if not zero, is the HTTP status that the client is refused with,
+	// 400 to 599, and Text goes into the body.
+	Status int
+	Text   string
+
+	User        string   // "": whom the token names
+	Groups      []string // to join, besides those of the token
+	Roles       []string // besides those of the token
+	Subprotocol string   // "": the gateway's choice
 }
 
 // Sink takes the replies that come late. Reply never blocks, may be called
@@ -84,12 +133,34 @@ type Traits struct {
 }
 
 // Upstream answers the events of a hub's sessions. A session has at most one
-// event under way: the next one is sent after the reply to the last.
+// event under way: the next one is sent after the reply to the last, but for
+// Disconnected, which nobody waits for.
 type Upstream interface {
 	// Traits are asked for once, when the hub is made.
 	Traits() Traits
 	// Send hands ev over. It is called on a loop and never blocks. Either it
 	// answers at once (inline is true), or it takes ev and calls late.Reply
-	// exactly once, with ev.From, at any time and from any goroutine.
+	// exactly once, with ev.From, at any time and from any goroutine; the
+	// answer to Disconnected is not wanted.
 	Send(ev *Event, late Sink) (r Reply, inline bool)
+	// Close ends the upstream: no more events come, those it has taken are
+	// delivered until ctx ends, and then given up and counted. It returns the
+	// number of those. Not called by a loop.
+	Close(ctx context.Context) (lost int)
+}
+
+// Options are what the upstream of a hub is made of.
+type Options struct {
+	Hub    string
+	Config config.Upstream
+	// Keys are the hub's access keys, which sign its events; the first is the
+	// primary one. There may be none.
+	Keys []string
+	// Endpoint is the gateway's own base URL, as backends know it.
+	Endpoint string
+	// ID returns the public id of a session. Any goroutine.
+	ID      func(session.Ref) string
+	Budget  *session.Budget // what is kept of events is charged to it
+	Metrics *metrics.Upstream
+	Log     *slog.Logger
 }

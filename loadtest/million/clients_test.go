@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	gw "sluice/gateway"
 	"sluice/gateway/config"
-	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/echo"
 	"sluice/metrics"
 	"sluice/session"
@@ -36,7 +34,7 @@ func start(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clients) {
 		Config:   c,
 		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Metrics:  metrics.New(metrics.Options{Loops: gw.Loops(c), ProtocolErrorKinds: session.Kinds()}),
-		Schemes:  map[string]gw.Open{"echo": func(string, *url.URL) (upstream.Upstream, error) { return echo.Upstream{}, nil }},
+		Schemes:  map[string]gw.Open{"echo": echo.Open},
 		Buffered: 1 << 30,
 	})
 	if err != nil {

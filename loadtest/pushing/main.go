@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/signal"
 	"runtime"
@@ -52,7 +51,7 @@ func run(ctx context.Context, environ []string, log *slog.Logger, listening func
 			Loops:              gateway.Loops(cfg),
 			ProtocolErrorKinds: session.Kinds(),
 		}),
-		Schemes:  map[string]gateway.Open{"echo": func(string, *url.URL) (upstream.Upstream, error) { return up, nil }},
+		Schemes:  map[string]gateway.Open{"echo": func(upstream.Options) (upstream.Upstream, error) { return up, nil }},
 		Buffered: buffered,
 	})
 	if err != nil {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strconv"
 
 	"github.com/gobwas/ws"
 
 	"sluice/gateway"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/echo"
 )
@@ -50,12 +52,11 @@ func size(ev *upstream.Event) (n int, ok bool) {
 // broadcast pushes what was asked for until asked is closed.
 //
 // It runs beside the loops because that is where pushes come from, and because a Gateway's methods may
-// not be called from a loop. Broadcast would not block there, as it only posts a letter to each loop,
-// but it would encode the frame between two sockets, and wake no loop from outside: the figure would
-// lack what every real push pays.
+// not be called from a loop.
 func (p *pushing) broadcast(g *gateway.Gateway, log *slog.Logger) {
 	for n := range p.asked {
-		if err := g.Broadcast("default", ws.OpText, bytes.Repeat([]byte{'b'}, n)); err != nil {
+		message := delivery.Send{Op: ws.OpText, Data: bytes.Repeat([]byte{'b'}, n)}
+		if _, err := g.Do(context.Background(), delivery.Target{Hub: "default"}, message); err != nil {
 			log.Warn("not broadcast to all", "bytes", n, "err", err)
 		}
 	}

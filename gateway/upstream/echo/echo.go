@@ -3,10 +3,17 @@
 // without a backend.
 package echo
 
-import "sluice/gateway/upstream"
+import (
+	"context"
+
+	"sluice/gateway/upstream"
+)
 
 // Upstream sends each message back, on the loop, without a copy.
 type Upstream struct{}
+
+// Open returns an Upstream; it needs nothing.
+func Open(upstream.Options) (upstream.Upstream, error) { return Upstream{}, nil }
 
 // Traits says that only messages matter and that answers are immediate.
 func (Upstream) Traits() upstream.Traits {
@@ -17,3 +24,6 @@ func (Upstream) Traits() upstream.Traits {
 func (Upstream) Send(ev *upstream.Event, _ upstream.Sink) (upstream.Reply, bool) {
 	return upstream.Reply{Op: ev.Op, Data: ev.Data}, true
 }
+
+// Close has nothing to wait for.
+func (Upstream) Close(context.Context) int { return 0 }

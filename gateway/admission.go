@@ -1,0 +1,304 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"time"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/handshake"
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+)
+
+// petition is a handshake that waits: for a token to be verified that needs
+// more time than the loop has, or for the upstream's verdict. The head, and
+// what came behind it, are held meanwhile.
+type petition struct {
+	end    int          // of the head in what is held
+	client *auth.Client // nil: anonymous, or not known yet
+}
+
+var (
+	errNoVerdict = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the upstream does not answer"}
+	errGroups    = &handshake.Error{Status: http.StatusForbidden, Reason: "too many groups"}
+)
+
+// introduce finds out who a client is that may join hub as far as that does
+// not matter. The loop's head is its request, head and rest are the bytes.
+func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte) {
+	c.hub = hub
+	bearer, known := auth.TokenOf(l.head.Query, l.head.Authorization)
+	token := string(bearer)
+	switch {
+	case !known || hs.anonymous && hs.tokenless:
+		if !hs.anonymous && hs.traits.Events&upstream.Connect == 0 {
+			l.g.metrics.AuthFailed(metrics.AuthMissing)
+			l.refuse(c, errUnauthorized)
+			return
+		}
+		l.present(c, hs, nil, head, rest)
+	case hs.clients.Local(token):
+		client, err := hs.clients.Verify(context.Background(), token, string(l.head.Host), time.Now())
+		if err != nil {
+			l.refuse(c, l.g.untrusted(err))
+			return
+		}
+		l.present(c, hs, client, head, rest)
+	default:
+		if !l.wait(c, nil, head, rest) || !l.verify(c, hs, token, string(l.head.Host)) {
+			l.refuse(c, errBusy)
+		}
+	}
+}
+
+// untrusted counts what is wrong with a token, and is the answer to it.
+func (g *Gateway) untrusted(err error) error {
+	reason := metrics.AuthMalformed
+	var e *auth.Error
+	if errors.As(err, &e) {
+		reason = authFailures[e.Reason]
+	}
+	g.metrics.AuthFailed(reason)
+	if reason == metrics.AuthKeys {
+		return &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "tokens cannot be verified now"}
+	}
+	return &handshake.Error{Status: http.StatusUnauthorized, Reason: err.Error(), Header: errUnauthorized.Header}
+}
+
+// authFailures is what the reasons of refused tokens are counted as.
+var authFailures = map[auth.Reason]metrics.AuthFailure{
+	auth.ReasonMissing:   metrics.AuthMissing,
+	auth.ReasonMalformed: metrics.AuthMalformed,
+	auth.ReasonSignature: metrics.AuthSignature,
+	auth.ReasonExpired:   metrics.AuthExpired,
+	auth.ReasonAudience:  metrics.AuthAudience,
+	auth.ReasonIssuer:    metrics.AuthIssuer,
+	auth.ReasonKeys:      metrics.AuthKeys,
+	auth.ReasonRole:      metrics.AuthRole,
+}
+
+// wait parks a handshake. It is false when the budget is used up.
+func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
+	if c.state == asking {
+		c.held.petition.client = client
+		return true
+	}
+	if !l.hold(c, append(append(l.out[:0], head...), rest...)) {
+		return false
+	}
+	c.held.petition = &petition{end: len(head), client: client}
+	c.state = asking
+	l.wheel.Disarm(&c.timer) // whom it waits for has a deadline
+	return true
+}
+
+// verify has a token verified beside the loop. It is false when too many are.
+func (l *loop) verify(c *client, hs *hubSettings, token, host string) bool {
+	ref := c.ref()
+	return l.g.beside.try(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), verifyTime)
+		defer cancel()
+		client, err := hs.clients.Verify(ctx, token, host, time.Now())
+		l.post(letter{run: func(l *loop) bool {
+			if c := l.slab.find(ref); c != nil && c.state == asking {
+				defer c.guard()
+				l.verified(c, client, err)
+				l.flush(c)
+			}
+			return true
+		}}, 0)
+	})
+}
+
+// verifyTime bounds the verification of a token, key set fetches included.
+const verifyTime = 10 * time.Second
+
+// verified goes on with a client whose token has been looked at.
+func (l *loop) verified(c *client, client *auth.Client, err error) {
+	if err != nil {
+		l.refuse(c, l.g.untrusted(err))
+		return
+	}
+	head, rest, hs, err := l.recall(c)
+	if err != nil {
+		l.refuse(c, err)
+		return
+	}
+	l.present(c, hs, client, head, rest)
+}
+
+// recall reads the held head again. What may have changed meanwhile is
+// checked again.
+func (l *loop) recall(c *client) (head, rest []byte, hs *hubSettings, err error) {
+	p := c.held.petition
+	head, rest = c.held.buf[:p.end], c.held.buf[p.end:]
+	s := l.g.settings.Load()
+	if err := handshake.Parse(head, len(head), &l.head); err != nil {
+		return nil, nil, nil, err
+	}
+	if hs = c.hub.now.Load(); hs.gone {
+		return nil, nil, nil, errNoSuchHub
+	}
+	return head, rest, hs, l.g.room(s)
+}
+
+// present asks the upstream whether it wants a client, if it cares, and lets
+// the client in otherwise.
+func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, rest []byte) {
+	if hs.traits.Events&upstream.Connect == 0 {
+		l.letIn(c, hs, client, upstream.Reply{}, rest)
+		return
+	}
+	if !l.wait(c, client, head, rest) {
+		l.refuse(c, errBusy)
+		return
+	}
+	ev := upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client)}
+	if client != nil {
+		ev.User = client.User
+	}
+	l.ask(c, hs, ev)
+}
+
+// requestOf is what the upstream is told of a handshake.
+func requestOf(h *handshake.Head, client *auth.Client) *upstream.Request {
+	r := &upstream.Request{
+		Headers:      make(map[string][]string, len(h.Fields)),
+		Subprotocols: h.AppendSubprotocols(nil),
+	}
+	for _, f := range h.Fields {
+		name := textproto.CanonicalMIMEHeaderKey(string(f.Name))
+		if name != "Authorization" {
+			r.Headers[name] = append(r.Headers[name], string(f.Value))
+		}
+	}
+	r.Query, _ = url.ParseQuery(string(h.Query)) // of a malformed one, what can be understood
+	delete(r.Query, "access_token")
+	if client != nil {
+		r.Claims = client.Claims
+	}
+	return r
+}
+
+// decided takes the upstream's verdict on a client that waits for it.
+func (l *loop) decided(c *client, r upstream.Reply) {
+	v := r.Verdict
+	if v == nil {
+		v = new(upstream.Verdict)
+	}
+	if v.Status == http.StatusServiceUnavailable {
+		l.refuse(c, errNoVerdict)
+		return
+	}
+	if v.Status != 0 {
+		l.refuseAs(c, turnedDown(v), metrics.ResultForbidden)
+		return
+	}
+	_, rest, hs, err := l.recall(c)
+	if err == nil && c.held.petition.client == nil && v.User == "" && !hs.anonymous {
+		l.g.metrics.AuthFailed(metrics.AuthMissing)
+		err = errUnauthorized
+	}
+	if err != nil {
+		l.refuseAccepted(c, err)
+		return
+	}
+	l.letIn(c, hs, c.held.petition.client, r, rest)
+}
+
+// turnedDown is the answer to a client that the upstream does not want.
+func turnedDown(v *upstream.Verdict) *handshake.Error {
+	e := handshake.Error{Status: v.Status, Reason: "refused by the upstream"}
+	if v.Text != "" {
+		e.Reason = v.Text
+	}
+	if e.Status == http.StatusUnauthorized {
+		e.Header = errUnauthorized.Header
+	}
+	return &e
+}
+
+// refuseAccepted refuses a client that the upstream has let in, and tells the
+// upstream that it is gone.
+func (l *loop) refuseAccepted(c *client, err error) {
+	l.strike(c)
+	l.unreached(c)
+	l.refuse(c, err)
+}
+
+// unreached tells the upstream, if it has accepted c, that it never got in.
+func (l *loop) unreached(c *client) {
+	hs := c.hub.now.Load()
+	if hs.traits.Events&upstream.Connect == 0 {
+		return
+	}
+	l.ask(c, hs, upstream.Event{
+		Type:   upstream.Disconnected,
+		Code:   c.Closing.Code(),
+		Reason: metrics.ResultClientGone.String(),
+	})
+	c.waiting = false // that answer tells us nothing
+}
+
+// letIn answers the handshake and makes a session of c. r is the upstream's
+// answer to its connect event.
+func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream.Reply, rest []byte) {
+	v := r.Verdict
+	options := &hs.handshake
+	if v != nil && v.Subprotocol != "" {
+		chosen := *options
+		chosen.Subprotocols = []string{v.Subprotocol}
+		options = &chosen
+	}
+	if !l.endow(c, client, r) {
+		l.refuseAccepted(c, errGroups)
+		return
+	}
+	out, agreed, err := l.upgrade.Upgrade(l.out[:0], &l.head, options)
+	if err != nil {
+		l.refuseAccepted(c, err)
+		return
+	}
+	l.out = out
+	held := c.held
+	c.held = nil // rest may be in it
+	l.open(c, hs, agreed)
+	if client != nil && hs.expire && !client.Expires.IsZero() {
+		l.expireWith(c, client.Expires)
+	}
+	if len(rest) > 0 {
+		l.take(c, rest)
+	}
+	l.flush(c)
+	l.giveBack(held)
+}
+
+// endow gives c what its token and the upstream say that it has. It is false
+// when there are too many groups.
+func (l *loop) endow(c *client, client *auth.Client, r upstream.Reply) bool {
+	var user string
+	var groups, roles []string
+	if client != nil {
+		user, groups, roles = client.User, client.Groups, client.Roles
+	}
+	if v := r.Verdict; v != nil {
+		if v.User != "" {
+			user = v.User
+		}
+		groups = append(groups[:len(groups):len(groups)], v.Groups...)
+		roles = append(roles[:len(roles):len(roles)], v.Roles...)
+	}
+	if len(roles) > 0 {
+		c.granted().roles = auth.ParseRoles(roles)
+	}
+	c.remember(r.State)
+	if !l.join(c, groups) {
+		return false
+	}
+	l.enlist(c, user)
+	return true
+}

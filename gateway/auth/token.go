@@ -1,0 +1,62 @@
+package auth
+
+import (
+	"bytes"
+	"net/url"
+)
+
+// maxToken is the longest token that is looked at, in bytes.
+const maxToken = 8 << 10
+
+// queryToken is the name of the query parameter that browsers, which cannot set
+// header fields, put their token into.
+const queryToken = "access_token"
+
+// TokenOf finds the token of a request: in its Authorization field, or else in
+// its query. The token may alias either.
+func TokenOf(rawQuery, authorization []byte) ([]byte, bool) {
+	if token, ok := FromHeader(authorization); ok {
+		return token, true
+	}
+	return FromQuery(rawQuery)
+}
+
+// FromHeader returns the token of an Authorization field of the scheme Bearer
+// (RFC 6750, section 2.1). It aliases the field.
+func FromHeader(authorization []byte) ([]byte, bool) {
+	scheme, token, ok := bytes.Cut(authorization, []byte{' '})
+	if !ok || !bytes.EqualFold(scheme, []byte("Bearer")) {
+		return nil, false
+	}
+	token = bytes.TrimLeft(token, " ")
+	return token, len(token) > 0
+}
+
+// FromQuery returns the value of the first access_token in a query (RFC 6750,
+// section 2.3), percent-decoded. It aliases the query if nothing in it needed
+// decoding. A value that cannot be decoded is none.
+func FromQuery(rawQuery []byte) ([]byte, bool) {
+	for len(rawQuery) > 0 {
+		var pair []byte
+		pair, rawQuery, _ = bytes.Cut(rawQuery, []byte{'&'})
+		name, value, _ := bytes.Cut(pair, []byte{'='})
+		if !named(name, queryToken) {
+			continue
+		}
+		if bytes.IndexByte(value, '%') < 0 && bytes.IndexByte(value, '+') < 0 {
+			return value, len(value) > 0
+		}
+		text, err := url.QueryUnescape(string(value))
+		return []byte(text), err == nil && text != ""
+	}
+	return nil, false
+}
+
+// named reports whether a parameter's name, which may be percent-encoded, is want.
+func named(name []byte, want string) bool {
+	if bytes.IndexByte(name, '%') < 0 {
+		return string(name) == want
+	}
+	text, err := url.QueryUnescape(string(name))
+	return err == nil && text == want
+}

@@ -1,0 +1,44 @@
+package gateway
+
+import "sync"
+
+// beside runs what would keep a loop waiting: a bounded number of goroutines,
+// which end with their work.
+type beside struct {
+	mu     sync.Mutex
+	active int
+	closed bool
+	ended  sync.WaitGroup
+}
+
+// besideMost bounds what is under way beside the loops.
+const besideMost = 256
+
+// try runs f, unless too much is under way already.
+func (b *beside) try(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || b.active == besideMost {
+		return false
+	}
+	b.active++
+	b.ended.Go(func() {
+		defer b.done()
+		f()
+	})
+	return true
+}
+
+func (b *beside) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.active--
+}
+
+// close waits for what is under way, and refuses everything from now on.
+func (b *beside) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.ended.Wait()
+}

@@ -1,0 +1,144 @@
+package dataplane
+
+import (
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"sluice/gateway/delivery"
+)
+
+// Bounds of what a request says, in bytes.
+const (
+	maxName   = 1024      // name of a group or user, or id of a connection
+	maxObject = 256 << 10 // body that is an object of the API
+)
+
+// request is a request that may be served: its hub is there, whoever sent it
+// may act on it, and what its path and query name is in the target.
+type request struct {
+	*http.Request
+	query  url.Values
+	target delivery.Target
+	group  string // that the path names besides the target, or ""
+}
+
+// newRequest reads the path and the query of r.
+func newRequest(r *http.Request, route *route) (*request, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("the query is not well encoded")
+	}
+	for _, name := range []string{"group", "userId", "connectionId"} {
+		if value := r.PathValue(name); strings.Contains(route.path, "{"+name+"}") && !isName(value) {
+			return nil, badRequest("%s in the path is not UTF-8 of 1 to %d bytes", name, maxName)
+		}
+	}
+	q := &request{Request: r, query: query, target: delivery.Target{Hub: r.PathValue("hub"), Kind: route.kind}}
+	switch route.kind {
+	case delivery.Group:
+		q.target.Name = r.PathValue("group")
+	case delivery.User:
+		q.target.Name = r.PathValue("userId")
+	case delivery.Connection:
+		q.target.Name = r.PathValue("connectionId")
+	}
+	if route.kind != delivery.Group {
+		q.group = r.PathValue("group")
+	}
+	if slices.Contains(route.query, "excluded") {
+		q.target.Excluded = query["excluded"]
+	}
+	if slices.Contains(route.query, "filter") {
+		q.target.Filter, err = parseFilter(query.Get("filter"))
+	}
+	return q, err
+}
+
+// isName reports whether s can be the name of a group or user.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && utf8.ValidString(s)
+}
+
+// parseFilter reads a filter; an empty one is none.
+func parseFilter(s string) (*delivery.Filter, error) {
+	if s == "" {
+		return nil, nil
+	}
+	f, err := delivery.ParseFilter(s)
+	if err != nil {
+		return nil, &problem{status: http.StatusBadRequest, code: "InvalidFilter", message: err.Error()}
+	}
+	return f, nil
+}
+
+// number reads a parameter from least to most, which is absent if it is not
+// there or empty.
+func (r *request) number(name string, absent, least, most int) (int, error) {
+	s := r.query.Get(name)
+	if s == "" {
+		return absent, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > most {
+		return 0, badRequest("%s is not a number from %d to %d", name, least, most)
+	}
+	return n, nil
+}
+
+// mediaType returns what the body is. Bytes that are compressed, or texts that
+// are not UTF-8, are of no known type.
+func (r *request) mediaType() (string, error) {
+	if c := r.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
+		return "", unsupported("Content-Encoding %q is not known here: send the body as it is", c)
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return "", unsupported("there is no Content-Type, or none that can be read")
+	}
+	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
+		return "", unsupported("charset %q is not known here: send UTF-8", c)
+	}
+	return media, nil
+}
+
+// body reads the body, which may have limit bytes.
+func (r *request) body(limit int64) ([]byte, error) {
+	large := &problem{status: http.StatusRequestEntityTooLarge, code: "PayloadTooLarge", message: "the body may have " + strconv.FormatInt(limit, 10) + " bytes"}
+	if r.ContentLength > limit {
+		return nil, large
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		return nil, badRequest("the body broke off")
+	}
+	if int64(len(data)) > limit {
+		return nil, large
+	}
+	return data, nil
+}
+
+// object reads a body of JSON into v.
+func (r *request) object(v any) error {
+	media, err := r.mediaType()
+	if err != nil {
+		return err
+	}
+	if media != "application/json" {
+		return unsupported("Content-Type is %s, want application/json", media)
+	}
+	data, err := r.body(maxObject)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return badRequest("the body: %v", err)
+	}
+	return nil
+}

@@ -1,0 +1,381 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/config"
+	"sluice/gateway/delivery"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// loopPatience is how long the loops are waited for that carry an action out.
+const loopPatience = time.Second
+
+// Do implements [delivery.Node]. A message is encoded once, and once more for
+// each deflate window in use. A session gets it once, if it is open when its
+// loop comes to it, and meant then.
+func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) (result delivery.Result, err error) {
+	h := g.settings.Load().hubs[t.Hub]
+	if h == nil {
+		return result, delivery.ErrNoHub
+	}
+	o := &order{hub: h, target: t, action: a, posted: time.Now()}
+	if !g.resolve(o) {
+		return result, nil
+	}
+	size := 0
+	if send, ok := a.(delivery.Send); ok {
+		size = letterSize + len(send.Data)
+		if o.plain = g.shared(session.AppendFrame(nil, send.Op, send.Data)); o.plain == nil {
+			return result, delivery.ErrFull
+		}
+		defer o.plain.Release()
+	}
+	answers := make(chan delivery.Result, len(g.loops))
+	asked := 0
+	for _, l := range g.loops {
+		if !o.concerns(l) {
+			continue
+		}
+		e := &errand{order: o, size: size, answer: answers}
+		if o.plain != nil {
+			o.plain.Retain(1)
+			e.frames[0] = o.plain
+		}
+		if !l.post(letter{run: e.run}, size) {
+			e.release()
+			err = delivery.ErrFull
+			continue
+		}
+		asked++
+	}
+	timer := time.NewTimer(loopPatience)
+	defer timer.Stop()
+	for result.Pending = asked; result.Pending > 0; result.Pending-- {
+		select {
+		case r := <-answers:
+			result.Matched += r.Matched
+			result.Queued += r.Queued
+			result.Dropped += r.Dropped
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		break
+	}
+	if _, joining := a.(delivery.Join); joining && result.Dropped > 0 && err == nil {
+		err = delivery.ErrTooManyGroups
+	}
+	return result, err
+}
+
+// shared charges a frame that many may hold to the budget, until nobody does.
+// It is nil when the budget is used up.
+func (g *Gateway) shared(frame []byte) *session.Shared {
+	if !g.budget.Take(cap(frame)) {
+		return nil
+	}
+	return session.NewShared(frame, func(b []byte) { g.budget.Give(cap(b)) })
+}
+
+// order is an action as all loops share it.
+type order struct {
+	hub      *hub
+	target   delivery.Target
+	action   delivery.Action
+	one      session.Ref // the connection meant, if the target is one
+	excluded map[session.Ref]struct{}
+	plain    *session.Shared // the frame of a message, not compressed
+	posted   time.Time
+}
+
+// resolve decodes the ids in an order. It is false if nobody can be meant.
+func (g *Gateway) resolve(o *order) bool {
+	if o.target.Kind == delivery.Connection {
+		ref, ok := g.ids.Decode(o.target.Name)
+		if !ok || ref.Node != g.node || int(ref.Loop) >= len(g.loops) {
+			return false
+		}
+		o.one = ref
+	}
+	for _, id := range o.target.Excluded {
+		if ref, ok := g.ids.Decode(id); ok {
+			if o.excluded == nil {
+				o.excluded = make(map[session.Ref]struct{}, len(o.target.Excluded))
+			}
+			o.excluded[ref] = struct{}{}
+		}
+	}
+	return true
+}
+
+// concerns reports whether somebody who is meant may be on l. Any goroutine:
+// it spares loops the wake-up.
+func (o *order) concerns(l *loop) bool {
+	switch o.target.Kind {
+	case delivery.User:
+		return o.hub.rosters[l.index].users.May(o.target.Name)
+	case delivery.Group:
+		return o.hub.rosters[l.index].groups.May(o.target.Name)
+	case delivery.Connection:
+		return int(o.one.Loop) == l.index
+	}
+	return true
+}
+
+// errand is an order on its way through the sessions of one loop.
+type errand struct {
+	*order
+	size   int // what it takes of the mailbox
+	result delivery.Result
+	answer chan<- delivery.Result
+	frames [16]*session.Shared // of a message, by window bits; 0: not compressed
+
+	begun  bool
+	places []place // who is meant, unless that is everybody
+	cursor uint32  // the next place, or slot
+}
+
+// place is a session on its loop.
+type place struct{ slot, generation uint32 }
+
+// run visits sessions for a slice of time, and is true when all had their
+// turn. Each is visited once, whoever comes and goes meanwhile.
+func (e *errand) run(l *loop) bool {
+	if !e.begun {
+		e.begun = true
+		e.places = l.places(e.places, e.order)
+	}
+	everybody := e.target.Kind == delivery.All
+	end := uint32(len(e.places))
+	if everybody {
+		end = l.slab.slots()
+	}
+	for begin := l.micros(); e.cursor < end; e.cursor++ {
+		if e.cursor%64 == 63 && l.since(begin) > slice {
+			return false
+		}
+		if everybody {
+			e.visit(l.slab.at(e.cursor))
+		} else if p := e.places[e.cursor]; l.slab.at(p.slot).generation == p.generation {
+			e.visit(l.slab.at(p.slot))
+		}
+	}
+	e.release()
+	if e.size > 0 {
+		l.mail.delivered(e.size)
+		l.metrics.Delivered(time.Since(e.posted))
+	}
+	e.answer <- e.result
+	return true
+}
+
+func (e *errand) release() {
+	for _, f := range e.frames {
+		if f != nil {
+			f.Release()
+		}
+	}
+}
+
+// places appends the sessions on l that o may mean, unless that is everybody.
+func (l *loop) places(dst []place, o *order) []place {
+	r := &o.hub.rosters[l.index]
+	slots := l.slots[:0]
+	switch o.target.Kind {
+	case delivery.All:
+		return dst
+	case delivery.Connection:
+		return append(dst, place{o.one.Slot, o.one.Generation})
+	case delivery.User:
+		slots = r.users.Slots(o.target.Name, slots)
+	case delivery.Group:
+		slots = r.groups.Slots(o.target.Name, slots)
+	}
+	for _, slot := range slots {
+		dst = append(dst, place{slot, l.slab.at(slot).generation})
+	}
+	l.slots = slots
+	return dst
+}
+
+// means reports whether the order is for c.
+func (o *order) means(c *client) bool {
+	if c.state != open || c.hub != o.hub {
+		return false
+	}
+	if o.target.Kind == delivery.Group && !c.InGroup(o.target.Name) {
+		return false // has left meanwhile
+	}
+	if o.excluded != nil {
+		if _, not := o.excluded[c.ref()]; not {
+			return false
+		}
+	}
+	return o.target.Filter == nil || o.target.Filter.Match(c)
+}
+
+// visit does what the errand is about to c, if it is meant.
+func (e *errand) visit(c *client) {
+	if !e.means(c) {
+		return
+	}
+	if find, ok := e.action.(delivery.Find); ok && find.Permission != nil && !c.permits(*find.Permission) {
+		return
+	}
+	defer c.guard()
+	e.result.Matched++
+	if e.do(c.loop, c) {
+		e.result.Queued++
+	} else {
+		e.result.Dropped++
+	}
+}
+
+// do is false when it cannot be done.
+func (e *errand) do(l *loop, c *client) bool {
+	switch a := e.action.(type) {
+	case delivery.Send:
+		return e.send(l, c, &a)
+	case delivery.Close:
+		l.dismiss(c, ws.StatusNormalClosure, metrics.ReasonBackend, a.Reason)
+	case delivery.Join:
+		return l.join(c, a.Groups)
+	case delivery.Leave:
+		l.part(c, a.Groups)
+	case delivery.Grant:
+		g := c.granted()
+		g.roles = g.roles.Grant(verbs[a.Permission.Verb], a.Permission.Group)
+	case delivery.Revoke:
+		g := c.granted()
+		g.roles = g.roles.Revoke(verbs[a.Permission.Verb], a.Permission.Group)
+	}
+	return true
+}
+
+func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
+	var ttl session.Tick
+	if m.TTL > 0 {
+		left := m.TTL - time.Since(e.posted)
+		if left <= 0 {
+			l.metrics.Dropped(metrics.DropExpired)
+			return false
+		}
+		ttl = ticks(config.Duration(left))
+	}
+	f := e.frames[c.windowBits]
+	if f == nil {
+		if f = l.g.shared(l.deflate.AppendFrame(nil, m.Op, m.Data, int(c.windowBits))); f == nil {
+			l.metrics.Dropped(metrics.DropMemory)
+			return false
+		}
+		e.frames[c.windowBits] = f
+	}
+	l.metrics.Sent(c.hub.index, len(m.Data))
+	l.sendShared(c, f, ttl)
+	return c.state == open
+}
+
+// List implements [delivery.Node]. A page is in the order of loops and slots.
+// A session stays in its slot, so that one which is there while pages are
+// turned is on one of them, and on one only.
+func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cursor, limit int) (page delivery.Page, err error) {
+	h := g.settings.Load().hubs[t.Hub]
+	if h == nil {
+		return page, delivery.ErrNoHub
+	}
+	o := &order{hub: h, target: t}
+	if !g.resolve(o) {
+		return page, nil
+	}
+	for i := int(from.Loop); i < len(g.loops); i, from.Slot = i+1, 0 {
+		l := g.loops[i]
+		if !o.concerns(l) {
+			continue
+		}
+		s := &survey{order: o, cursor: from.Slot, most: limit - len(page.Entries), done: make(chan struct{})}
+		if !l.post(letter{run: s.run}, 0) {
+			continue
+		}
+		select {
+		case <-s.done:
+		case <-ctx.Done():
+			return delivery.Page{}, ctx.Err()
+		}
+		for _, m := range s.found {
+			page.Entries = append(page.Entries, delivery.Entry{ConnectionID: g.ids.Encode(m.ref), UserID: m.user})
+		}
+		if s.more {
+			page.Next = &delivery.Cursor{Loop: uint16(i), Slot: s.cursor}
+			break
+		}
+	}
+	return page, nil
+}
+
+// survey collects the sessions of a list on one loop.
+type survey struct {
+	*order
+	cursor uint32 // the slot to go on at
+	most   int
+	found  []found
+	more   bool // there is at least one behind
+	places []place
+	begun  bool
+	done   chan struct{}
+}
+
+type found struct {
+	ref  session.Ref
+	user string
+}
+
+// run looks at sessions for a slice of time, and is true when it has enough,
+// or all.
+func (s *survey) run(l *loop) bool {
+	everybody := s.target.Kind == delivery.All
+	if !s.begun && !everybody {
+		s.begun = true
+		s.places = l.places(nil, s.order)
+		s.places = slices.DeleteFunc(s.places, func(p place) bool { return p.slot < s.cursor })
+		slices.SortFunc(s.places, func(a, b place) int { return cmp.Compare(a.slot, b.slot) })
+	}
+	begin := l.micros()
+	for i := 0; ; i++ {
+		if i%64 == 63 && l.since(begin) > slice {
+			return false
+		}
+		var c *client
+		switch {
+		case everybody && s.cursor < l.slab.slots():
+			c = l.slab.at(s.cursor)
+		case !everybody && len(s.places) > 0:
+			s.cursor = s.places[0].slot
+			if c = l.slab.at(s.cursor); c.generation != s.places[0].generation {
+				s.places = s.places[1:]
+				continue
+			}
+		default:
+			close(s.done)
+			return true
+		}
+		if s.means(c) {
+			if len(s.found) == s.most {
+				s.more = true
+				close(s.done)
+				return true
+			}
+			s.found = append(s.found, found{c.ref(), c.UserID()})
+		}
+		s.cursor++
+		if !everybody {
+			s.places = s.places[1:]
+		}
+	}
+}

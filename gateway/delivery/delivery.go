@@ -1,0 +1,132 @@
+// Package delivery says what a backend can do to the sessions of a hub: whom
+// it means ([Target]), and what is to happen to them ([Action]). The data
+// plane reads both from requests, the gateway carries them out.
+//
+// Everything in it is plain values, which another node could be sent.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Kind is how a Target names sessions.
+type Kind uint8
+
+const (
+	All        Kind = iota // every session of the hub
+	Group                  // those that have joined a group
+	User                   // those of a user
+	Connection             // the one with that id
+)
+
+// Target names sessions of a hub.
+type Target struct {
+	Hub      string
+	Kind     Kind
+	Name     string   // of the group, of the user, or the connection's id
+	Excluded []string // ids of connections that are not meant
+	Filter   *Filter  // nil: no further condition
+}
+
+// Action is what happens to each session that is meant: one of the types below.
+type Action interface{ action() }
+
+type (
+	// Send sends a message.
+	Send struct {
+		Op   ws.OpCode // ws.OpText or ws.OpBinary
+		Data []byte    // the receiver's from then on
+		// JSON says that Data is a JSON value, which clients of a subprotocol
+		// get as such.
+		JSON bool
+		// TTL, if not zero, is how long the message may wait for a client.
+		TTL time.Duration
+	}
+	// Close ends the session with close code 1000 and a reason for the client.
+	Close struct{ Reason string }
+	// Join makes the session a member of groups.
+	Join struct{ Groups []string }
+	// Leave ends the session's membership in groups; in all if there are none.
+	Leave struct{ Groups []string }
+	// Grant gives the session a permission.
+	Grant struct{ Permission Permission }
+	// Revoke takes a permission away.
+	Revoke struct{ Permission Permission }
+	// Find does nothing: it finds out whether there is such a session, with
+	// the permission unless that is nil.
+	Find struct{ Permission *Permission }
+)
+
+func (Send) action()   {}
+func (Close) action()  {}
+func (Join) action()   {}
+func (Leave) action()  {}
+func (Grant) action()  {}
+func (Revoke) action() {}
+func (Find) action()   {}
+
+// Permission is what the client of a subprotocol may do.
+type Permission struct {
+	Verb  Verb
+	Group string // "": in every group
+}
+
+// Verb is what can be permitted.
+type Verb uint8
+
+const (
+	JoinLeaveGroup Verb = iota // join and leave the group
+	SendToGroup                // send to the members of the group
+)
+
+// Result says what has become of an action.
+type Result struct {
+	Matched int // sessions that were meant and there
+	Queued  int // of them, those the action was done to; a message is with the socket or in its queue
+	Dropped int // of them, those it could not be done to
+	Pending int // loops that had not answered when the time was up
+}
+
+// Entry is a session in a list.
+type Entry struct {
+	ConnectionID string `json:"connectionId"`
+	UserID       string `json:"userId,omitempty"`
+}
+
+// Cursor is where a list goes on: behind a slot of a loop. The zero Cursor is
+// the beginning.
+type Cursor struct {
+	Loop uint16
+	Slot uint32 // the first that is not on the pages so far
+}
+
+// Page is a part of a list. Sessions that stay are on exactly one page.
+type Page struct {
+	Entries []Entry
+	Next    *Cursor // nil: this is the last
+}
+
+var (
+	// ErrFull says that a loop has as much to deliver as it may hold: come
+	// back later.
+	ErrFull = errors.New("too much waits for delivery")
+	// ErrTooManyGroups says that a session may join no more groups.
+	ErrTooManyGroups = errors.New("too many groups")
+	// ErrNoHub says that there is no hub of that name.
+	ErrNoHub = errors.New("no such hub")
+)
+
+// Node carries actions out. Any goroutine but a loop's.
+type Node interface {
+	// Do does a to every session that t means, and waits for up to a second,
+	// or until ctx ends. An action that nobody is meant by is no error. With
+	// ErrFull some loops may have done it: those that Result speaks of. With
+	// ErrTooManyGroups the sessions in Dropped have joined none.
+	Do(ctx context.Context, t Target, a Action) (Result, error)
+	// List returns at most limit of the sessions that t means, from a cursor on.
+	List(ctx context.Context, t Target, from Cursor, limit int) (Page, error)
+}

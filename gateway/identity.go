@@ -1,0 +1,194 @@
+package gateway
+
+import (
+	"time"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/delivery"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// identity is what is known of a session beyond its frames. The session of an
+// anonymous client that is in no group and speaks no subprotocol has none.
+type identity struct {
+	session.Member         // who it is, and the groups it is in
+	sub            *string // subprotocol agreed on, nil if none
+	grant          *grant  // nil if it was given nothing
+}
+
+// grant is what the client's token and the upstream have given to a session.
+type grant struct {
+	state   string       // the upstream's, for its next events
+	roles   *auth.Roles  // what it may do to groups
+	expires session.Tick // when its token does
+	bounded bool         // it does expire
+}
+
+// roster is who is there, of one hub on one loop.
+type roster struct {
+	users  session.Users
+	groups session.Groups
+	_      [64]byte // loops change theirs without disturbing each other
+}
+
+// roster returns the one that c belongs to.
+func (c *client) roster() *roster { return &c.hub.rosters[c.loop.index] }
+
+// identify returns the identity of c, which may be made just now.
+func (c *client) identify() *identity {
+	if c.who == nil {
+		c.who = &identity{Member: session.Member{Slot: c.timer.Slot}}
+	}
+	return c.who
+}
+
+// granted returns what c was given, for more to be added.
+func (c *client) granted() *grant {
+	who := c.identify()
+	if who.grant == nil {
+		who.grant = new(grant)
+	}
+	return who.grant
+}
+
+func (c *client) subprotocol() string {
+	if c.who == nil || c.who.sub == nil {
+		return ""
+	}
+	return *c.who.sub
+}
+
+// upstreamState is what the upstream wants to be reminded of.
+func (c *client) upstreamState() string {
+	if c.who == nil || c.who.grant == nil {
+		return ""
+	}
+	return c.who.grant.state
+}
+
+// remember keeps what the upstream wants to be reminded of.
+func (c *client) remember(state *string) {
+	if state == nil || c.upstreamState() == *state {
+		return
+	}
+	c.granted().state = *state
+}
+
+// UserID implements [delivery.Subject].
+func (c *client) UserID() string {
+	if c.who == nil {
+		return ""
+	}
+	return c.who.User
+}
+
+// ConnectionID implements [delivery.Subject].
+func (c *client) ConnectionID() string { return c.loop.g.ids.Encode(c.ref()) }
+
+// InGroup implements [delivery.Subject].
+func (c *client) InGroup(name string) bool {
+	return c.who != nil && c.roster().groups.Has(&c.who.Member, name)
+}
+
+// Groups implements [delivery.Subject].
+func (c *client) Groups() int {
+	if c.who == nil {
+		return 0
+	}
+	return c.roster().groups.Count(&c.who.Member)
+}
+
+// enlist makes a session of a user known.
+func (l *loop) enlist(c *client, user string) {
+	if user == "" {
+		return
+	}
+	who := c.identify()
+	who.User = user
+	c.roster().users.Add(&who.Member)
+}
+
+// join makes c a member of groups, of all or, when that would be too many, of
+// none.
+func (l *loop) join(c *client, groups []string) bool {
+	if len(groups) == 0 {
+		return true
+	}
+	members := &c.roster().groups
+	who := c.identify()
+	most := l.g.settings.Load().groups
+	if had := members.Count(&who.Member); had+len(groups) > most {
+		for _, name := range groups { // some may be known, or be there twice
+			if !members.Has(&who.Member, name) {
+				had++
+			}
+		}
+		if had > most {
+			return false
+		}
+	}
+	before := members.Len()
+	for _, name := range groups {
+		if members.Join(&who.Member, name) {
+			l.metrics.Gauge(metrics.GroupMemberships, 1)
+		}
+	}
+	l.metrics.Gauge(metrics.Groups, int64(members.Len()-before))
+	return true
+}
+
+// part ends memberships of c: in groups, or in all if there are none.
+func (l *loop) part(c *client, groups []string) {
+	if c.who == nil {
+		return
+	}
+	members := &c.roster().groups
+	before, had := members.Len(), members.Count(&c.who.Member)
+	if len(groups) == 0 {
+		members.LeaveAll(&c.who.Member)
+	}
+	for _, name := range groups {
+		members.Leave(&c.who.Member, name)
+	}
+	l.metrics.Gauge(metrics.GroupMemberships, int64(members.Count(&c.who.Member)-had))
+	l.metrics.Gauge(metrics.Groups, int64(members.Len()-before))
+}
+
+// strike takes c, which has ended, off the roster.
+func (l *loop) strike(c *client) {
+	if c.who == nil {
+		return
+	}
+	l.part(c, nil)
+	if c.who.User != "" {
+		c.roster().users.Remove(&c.who.Member)
+	}
+}
+
+// verbs are what the data plane permits, in the words of roles.
+var verbs = map[delivery.Verb]auth.Verb{
+	delivery.JoinLeaveGroup: auth.JoinLeave,
+	delivery.SendToGroup:    auth.Send,
+}
+
+// permits reports whether c may do what p says.
+func (c *client) permits(p delivery.Permission) bool {
+	return c.who != nil && c.who.grant != nil && c.who.grant.roles.Allows(verbs[p.Verb], p.Group)
+}
+
+// expireWith ends the session when its token does.
+func (l *loop) expireWith(c *client, at time.Time) {
+	g := c.granted()
+	g.expires, g.bounded = l.now+1+session.Tick(max(0, time.Until(at))/tick), true
+	l.wheel.Hasten(&c.timer, g.expires)
+}
+
+// expired reports whether the token of c has run out, and when it will.
+func (l *loop) expired(c *client) (at session.Tick, bounded, over bool) {
+	if c.who == nil || c.who.grant == nil || !c.who.grant.bounded {
+		return 0, false, false
+	}
+	at = c.who.grant.expires
+	return at, true, l.now >= at
+}

@@ -1,0 +1,69 @@
+package upstream
+
+import (
+	"net/http"
+
+	"github.com/gobwas/ws"
+
+	"sluice/metrics"
+)
+
+// tryAgainLater is the close code 1013, registered after RFC 6455.
+const tryAgainLater ws.StatusCode = 1013
+
+// undelivered is the answer to an event that the upstream did not take. A
+// message closes the session, so that its client knows: with 1011 if the
+// upstream failed, and 1013 if the event never reached it for want of room or
+// time. A client that wants to connect is told to come back. Behind Connected
+// nobody waits; the session stays.
+func undelivered(t Type, o metrics.Outcome) Reply {
+	r := Reply{Outcome: o}
+	switch t {
+	case Connect:
+		r.Verdict = &Verdict{Status: http.StatusServiceUnavailable}
+	case Message:
+		r.Close = closeCode(o)
+	}
+	return r
+}
+
+func closeCode(o metrics.Outcome) ws.StatusCode {
+	switch o {
+	case metrics.OutcomeOverloaded, metrics.OutcomeCircuitOpen, metrics.OutcomeCanceled:
+		return tryAgainLater
+	}
+	return ws.StatusInternalServerError
+}
+
+// subscription is what a hub's upstream wants to be told.
+type subscription struct {
+	types Type
+	all   bool            // messages of every name
+	names map[string]bool // messages of these names
+}
+
+// subscribe reads a list of events: connect, connected and disconnected, and
+// what messages are called, or * for all of them.
+func subscribe(events []string) subscription {
+	s := subscription{names: make(map[string]bool)}
+	for _, name := range events {
+		switch name {
+		case Connect.String():
+			s.types |= Connect
+		case Connected.String():
+			s.types |= Connected
+		case Disconnected.String():
+			s.types |= Disconnected
+		case "*":
+			s.types |= Message
+			s.all = true
+		default:
+			s.types |= Message
+			s.names[name] = true
+		}
+	}
+	return s
+}
+
+// message reports whether messages of that name are wanted.
+func (s *subscription) message(name string) bool { return s.all || s.names[name] }

@@ -1,0 +1,218 @@
+package upstream
+
+import (
+	"container/heap"
+	"time"
+
+	"sluice/metrics"
+)
+
+// A lane is what is served in the order of arrival. The lanes take turns, so
+// that a hundred thousand farewells do not make those wait who are still there,
+// nor the other way round.
+type lane uint8
+
+const (
+	clients lane = iota // somebody waits for the answer
+	farewells
+
+	lanes
+)
+
+func (l lane) other() lane { return farewells - l }
+
+// pending is an event that was taken and not answered yet. Times are those of
+// the dispatcher's clock.
+type pending struct {
+	call    Call
+	sink    Sink
+	failure *Failure // of the last attempt; nil: there was none yet
+	era     uint64   // of the breaker, when the attempt began
+
+	began    time.Duration
+	lastTurn time.Duration // a first attempt later than this would be too short to succeed
+	deadline time.Duration
+
+	lane       lane
+	lined      bool // waits in its lane, and not for the next attempt or the end
+	prev, next *pending
+	wake       time.Duration // when something else becomes of it
+	place      int           // in the agenda
+}
+
+// allow sets what time p has, from began on.
+func (p *pending) allow(began, budget, timeout time.Duration) {
+	p.began = began
+	p.deadline = began + budget
+	p.lastTurn = p.deadline - min(budget, timeout)/leastShare
+	if p.call.Type == Disconnected {
+		p.lane = farewells
+	}
+}
+
+// leastShare is the part of an attempt's time that must be left for it to be
+// made. An upstream that is overloaded would else get its events just before
+// their budgets end, and answer nobody.
+const leastShare = 10
+
+// queue holds the events that wait: for their turn, in lanes, and for a moment,
+// in the agenda. All are in the agenda, and those that may be attempted also
+// stand in their lane. It is not safe for concurrent use.
+type queue struct {
+	metrics *metrics.Upstream
+	lanes   [lanes]line
+	waiting [lanes]int // in line or not
+	agenda  agenda
+	last    lane // that had its turn
+
+	farewellsFirst bool // there are no turns
+}
+
+// add puts p, which is new, at the end of its lane.
+func (q *queue) add(p *pending) {
+	q.lineUp(p)
+	q.enter(p, p.lastTurn)
+}
+
+// rest keeps p until due; then it goes to the end of its lane.
+func (q *queue) rest(p *pending, due time.Duration) { q.enter(p, due) }
+
+// empty reports whether nothing waits for its turn.
+func (q *queue) empty() bool { return q.lanes[clients].first == nil && q.lanes[farewells].first == nil }
+
+// take removes the event whose turn it is. The queue is not empty.
+func (q *queue) take() *pending {
+	turn := q.last.other()
+	if q.farewellsFirst {
+		turn = farewells
+	}
+	if q.lanes[turn].first == nil {
+		turn = turn.other()
+	}
+	q.last = turn
+	p := q.lanes[turn].first
+	q.remove(p)
+	return p
+}
+
+// remove takes p out, wherever it is.
+func (q *queue) remove(p *pending) {
+	q.stepOut(p)
+	heap.Remove(&q.agenda, p.place)
+	q.count(p.lane, -1)
+	if len(q.agenda) == 0 && cap(q.agenda) > keptAgenda {
+		q.agenda = nil // of a bad time that is over
+	}
+}
+
+// keptAgenda is how many entries an empty agenda keeps room for.
+const keptAgenda = 1024
+
+// step does the next thing that is due. It returns the event whose budget is
+// used up, which has left the queue, if it was that; more is false if nothing
+// was due.
+func (q *queue) step(now time.Duration) (over *pending, more bool) {
+	if len(q.agenda) == 0 || q.agenda[0].wake > now {
+		return nil, false
+	}
+	p := q.agenda[0]
+	switch {
+	case now >= p.deadline:
+		q.remove(p)
+		return p, true
+	case p.lined: // its turn did not come in time
+		q.stepOut(p)
+	default:
+		q.lineUp(p)
+	}
+	p.wake = p.deadline
+	heap.Fix(&q.agenda, p.place)
+	return nil, true
+}
+
+// clear removes all, and returns them.
+func (q *queue) clear() []*pending {
+	all := q.agenda
+	for l := range lanes {
+		q.count(l, -q.waiting[l])
+	}
+	q.agenda, q.lanes = nil, [lanes]line{}
+	return all
+}
+
+func (q *queue) enter(p *pending, wake time.Duration) {
+	p.wake = wake
+	heap.Push(&q.agenda, p)
+	q.count(p.lane, 1)
+}
+
+func (q *queue) count(l lane, delta int) {
+	q.waiting[l] += delta
+	if l == clients {
+		q.metrics.Waiting(delta)
+	}
+}
+
+func (q *queue) lineUp(p *pending) {
+	p.lined = true
+	q.lanes[p.lane].push(p)
+}
+
+func (q *queue) stepOut(p *pending) {
+	if p.lined {
+		p.lined = false
+		q.lanes[p.lane].remove(p)
+	}
+}
+
+// line is a queue from whose middle one can leave.
+type line struct{ first, last *pending }
+
+func (l *line) push(p *pending) {
+	p.prev, p.next = l.last, nil
+	if l.last == nil {
+		l.first = p
+	} else {
+		l.last.next = p
+	}
+	l.last = p
+}
+
+func (l *line) remove(p *pending) {
+	if p.prev == nil {
+		l.first = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next == nil {
+		l.last = p.prev
+	} else {
+		p.next.prev = p.prev
+	}
+	p.prev, p.next = nil, nil
+}
+
+// agenda is a heap by wake.
+type agenda []*pending
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].wake < a[j].wake }
+
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].place, a[j].place = i, j
+}
+
+func (a *agenda) Push(x any) {
+	p := x.(*pending)
+	p.place = len(*a)
+	*a = append(*a, p)
+}
+
+func (a *agenda) Pop() any {
+	last := len(*a) - 1
+	p := (*a)[last]
+	(*a)[last] = nil
+	*a = (*a)[:last]
+	return p
+}

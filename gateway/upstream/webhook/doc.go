@@ -1,0 +1,67 @@
+// Package webhook takes the events of a hub to an HTTP service: it speaks the
+// CloudEvents contract of Azure Web PubSub, so that services written for that,
+// and its SDKs, work as they are.
+//
+// # What is sent
+//
+// Each event is one POST in CloudEvents' binary mode: what happened stands in
+// ce- headers, and the body is the client's message, or JSON for the events
+// connect, connected and disconnected. Each hub has one URL, in which {hub} and
+// {event} are filled in. Besides Host, Content-Type and Content-Length there are
+//
+//	WebHook-Request-Origin  the gateway's own host
+//	ce-specversion          1.0
+//	ce-awpsversion          1.0
+//	ce-hub                  the hub
+//	ce-type                 azure.webpubsub.sys.connect, …sys.connected, …sys.disconnected,
+//	                        or azure.webpubsub.user. and the name of the message
+//	ce-eventName            the last part of it
+//	ce-source               /hubs/{hub}/client/{connectionId}
+//	ce-connectionId         the client's connection
+//	ce-id, ce-time          of the event, the same in each attempt to deliver it
+//	ce-userId               who the client is, if it is anybody
+//	ce-subprotocol          what its handshake has agreed on, if anything
+//	ce-connectionState      what the backend has last answered under that name, as it was
+//	ce-signature            sha256=HEX for each access key, separated by commas: the
+//	                        HMAC-SHA256 of the connection id
+//	webhook-id              the same as ce-id
+//	webhook-timestamp       when the attempt is made, in seconds since 1970
+//	webhook-signature       v1,BASE64 for each access key, separated by spaces: the HMAC-SHA256
+//	                        of webhook-id, webhook-timestamp and the body, with full stops between
+//
+// The key of both signatures is the text of the access key. A verifier that
+// wants the key of Standard Webhooks in base64 is given the base64 of that text.
+// ce-signature covers nothing but the connection id and can be replayed:
+// webhook-signature is what a backend should check. In ce-userId, and whatever
+// else a client or its token has a hand in, the percent sign, the double quote
+// and what is not visible ASCII are percent-encoded, blanks at either end, too.
+// ce-connectionState is the backend's own and stays as it was.
+//
+// Before the first event, and every ten minutes, the backend is asked by OPTIONS
+// whether it wants events from here; its answer must say
+// WebHook-Allowed-Origin: *, or the gateway's host. For this, {event} is
+// "validate".
+//
+// # What is answered
+//
+// 204, or 200 with no body, takes the event. For a message, 200 with text/plain
+// or application/json is a text message to the client, and with
+// application/octet-stream a binary one. For connect, 200 has a JSON object with
+// any of userId, groups, roles and subprotocol, and a 4xx refuses the client.
+// Answers to those two may set ce-connectionState. connected and disconnected
+// are taken by any 2xx. 502, 503 and 504 say that the event was not looked at;
+// every other answer refuses it. Redirects are not followed.
+//
+// # What is known after a failure
+//
+// An event is never sent twice unless nobody can have seen it, or the caller
+// decides so: each failure is an [upstream.Failure] whose kind says which it is.
+// A connection that the backend closed while it was idle is found out before it
+// is used. If its end crosses the request on the way, TCP tells: a FIN that
+// acknowledges nothing of the request was sent before any of it had arrived.
+// Then, and only then, a new connection is tried at once.
+//
+// Sources: CloudEvents 1.0.2, HTTP protocol binding (§3.1) and HTTP 1.1 web hooks
+// (§4, abuse protection); Standard Webhooks 1.0.0; CloudEvents extension for
+// Azure Web PubSub event handlers; RFC 9110 and RFC 9112.
+package webhook
