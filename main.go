@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,6 +34,7 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/dial"
 	"sluice/gateway/doctor"
+	"sluice/gateway/notify"
 	"sluice/gateway/remote"
 	"sluice/gateway/upstream/echo"
 	"sluice/gateway/upstream/webhook"
@@ -259,22 +261,42 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	}
 	defer closeAdmin()
 
+	supervisor, err := notify.Open(os.Getenv)
+	if err != nil {
+		log.Warn("the service manager is not told anything", "err", err)
+	}
 	served := make(chan error, 1)
 	go func() { served <- g.Serve() }()
+	watching, stopWatching := context.WithCancel(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() { supervisor.Watch(watching, log, g.Alive) })
+	defer watch.Wait()
+	defer stopWatching()
+	tell(log, supervisor.Ready)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-hangup:
+			tell(log, supervisor.Reloading)
 			r.reload()
+			tell(log, supervisor.Ready)
 		case err := <-served: // a loop has died: nothing can be saved
 			return err
 		case <-ctx.Done():
+			tell(log, supervisor.Stopping)
 			err := drain(g, log)
 			<-served
 			return err
 		}
+	}
+}
+
+// tell tells the service manager something.
+func tell(log *slog.Logger, what func() error) {
+	if err := what(); err != nil {
+		log.Warn("the service manager was not told", "err", err)
 	}
 }
 

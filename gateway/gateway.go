@@ -208,6 +208,28 @@ func (g *Gateway) Ready() error {
 	return nil
 }
 
+// Alive is nil if every loop answers before ctx ends.
+func (g *Gateway) Alive(ctx context.Context) error {
+	answers := make(chan struct{}, len(g.loops))
+	for _, l := range g.loops {
+		answer := func(*loop) bool {
+			answers <- struct{}{}
+			return true
+		}
+		if !l.post(letter{run: answer}, 0) {
+			return ErrClosed
+		}
+	}
+	for range g.loops {
+		select {
+		case <-answers:
+		case <-ctx.Done():
+			return fmt.Errorf("a loop does not answer: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
 // Serve serves clients. It returns [ErrClosed] after Shutdown or Close, and
 // any other error when a loop has died: the process can only end then.
 func (g *Gateway) Serve() error {

@@ -1,13 +1,17 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/config"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
@@ -103,4 +107,22 @@ func (n *node) vacant() bool {
 		l.do(func(l *loop) { used += l.slab.used })
 	}
 	return used == 0
+}
+
+func TestAliveSaysWhetherEveryLoopAnswers(t *testing.T) {
+	n := start(t, func(cfg *config.Config) { cfg.Loops = 2 })
+	if err := n.Alive(t.Context()); err != nil {
+		t.Error(err)
+	}
+	n.frozen(func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := n.Alive(ctx); err == nil {
+			t.Error("a frozen loop is alive")
+		}
+	})
+	n.Close()
+	if err := n.Alive(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
 }
