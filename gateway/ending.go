@@ -7,6 +7,7 @@ import (
 
 	"sluice/gateway/upstream"
 	"sluice/metrics"
+	"sluice/netpoll"
 	"sluice/session"
 )
 
@@ -177,9 +178,14 @@ func (l *loop) overdue(c *client) {
 		l.fail(c, ws.StatusPolicyViolation, metrics.ReasonMessageAge, "message not complete in time")
 		return
 	}
-	// While input waits unread the pong may be behind it, and while output
-	// waits the ping would be: the queue's age and TCP_USER_TIMEOUT rule then.
-	verdict, next := c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), l.beat(s), c.held != nil || c.writing)
+	verdict, next := l.judge(c, s)
+	if verdict == session.Dead {
+		// It may be us who come late, and the answer waits in the socket.
+		if l.receive(c, netpoll.In); c.state != open {
+			return
+		}
+		verdict, next = l.judge(c, s)
+	}
 	switch verdict {
 	case session.Dead:
 		l.drop(c, metrics.ReasonHeartbeat)
@@ -203,6 +209,13 @@ func (l *loop) overdue(c *client) {
 	if c.Partial() {
 		l.wheel.Hasten(&c.timer, c.Started()+s.messageAge)
 	}
+}
+
+// judge is the verdict on the heartbeat of c, and when to ask again. While
+// input waits unread the pong may be behind it, and while output waits the ping
+// would be: the queue's age and TCP_USER_TIMEOUT rule then.
+func (l *loop) judge(c *client, s *settings) (session.Verdict, session.Tick) {
+	return c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), l.beat(s), c.held != nil || c.writing)
 }
 
 // early is how much sooner than after the whole interval c is asked. Every

@@ -166,3 +166,33 @@ func TestPingsAreSpreadOverTheInterval(t *testing.T) {
 		}
 	}
 }
+
+// A loop that was kept from its sockets for longer than a pong may take finds
+// the pongs there.
+func TestNobodyIsDroppedForALoopThatComesLate(t *testing.T) {
+	n := start(t, func(cfg *config.Config) {
+		cfg.Loops = 1
+		beats(time.Second, time.Second)(cfg)
+	})
+	peers := make([]*peer, 100)
+	for i := range peers {
+		peers[i] = n.dial()
+	}
+	for _, p := range peers {
+		p.want(ws.OpPing, "")
+	}
+	n.frozen(func() {
+		time.Sleep(2 * tick) // the clock rings first
+		for _, p := range peers {
+			p.send(control(ws.OpPong, ""))
+		}
+		time.Sleep(time.Second) // and for all of them it would be too late
+	})
+	for _, p := range peers {
+		p.send(text("here"))
+		p.want(ws.OpText, "here")
+	}
+	if got := n.metric("sluice_connections_closed_total"); got != 0 {
+		t.Errorf("%v connections were closed", got)
+	}
+}

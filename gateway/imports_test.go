@@ -20,7 +20,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/session":                         {},
 		"sluice/metrics":                         {},
 		"sluice/gateway":                         {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
-		"sluice/gateway/admin":                   {},
+		"sluice/gateway/admin":                   {"sluice/gateway/delivery"},
 		"sluice/gateway/auth":                    {},
 		"sluice/gateway/config":                  {"sluice/gateway/auth"},
 		"sluice/gateway/dial":                    {},
@@ -33,7 +33,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/remote":                  {"sluice/gateway/auth", "sluice/gateway/config", "sluice/gateway/delivery"},
 		"sluice/gateway/upstream":                {"sluice/gateway/config", "sluice/metrics", "sluice/session"},
 		"sluice/gateway/upstream/echo":           {"sluice/gateway/upstream"},
-		"sluice/gateway/upstream/webhook":        {"sluice/gateway/config", "sluice/gateway/upstream", "sluice/session"},
+		"sluice/gateway/upstream/webhook":        {"sluice/gateway/config", "sluice/gateway/upstream", "sluice/netpoll", "sluice/session"},
 	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "sluice/...").Output()
 	if err != nil {

@@ -105,12 +105,14 @@ func (t *backendTrial) run(ctx context.Context, p *progress, stderr io.Writer) (
 	}
 	p.prefix = ""
 	if r.Waiting, err = t.waiting(ctx, p); err != nil {
-		return nil, fmt.Errorf("clients that wait for a backend: %w", err)
+		p.clear()
+		fmt.Fprintf(stderr, "clients that wait for a backend: %v\n", err)
 	}
 	if t.profile != "" {
 		if err := t.writeProfile(ctx, p); err != nil {
-			return nil, fmt.Errorf("profile: %w", err)
+			p.clear()
+			fmt.Fprintf(stderr, "profile: %v\n", err)
 		}
 	}
-	return r, nil
+	return r, ctx.Err()
 }

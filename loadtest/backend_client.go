@@ -72,7 +72,7 @@ func runBareClient(ctx context.Context, args []string, in io.Reader, out, stderr
 func (e *event) byNetHTTP(address string, conns int) func() error {
 	url := "http://" + address + e.Path
 	client := http.Client{Transport: &http.Transport{
-		MaxConnsPerHost:     conns,
+		MaxConnsPerHost:     conns, // as the gateway has
 		MaxIdleConnsPerHost: conns,
 		DisableCompression:  true, // the gateway asks for none, either
 	}}

@@ -50,6 +50,9 @@ func TestEveryWayToTheBackendIsMeasured(t *testing.T) {
 		}
 	}
 	w := r.Waiting
+	if w == nil {
+		t.Fatal("nobody has waited")
+	}
 	if w.Clients <= 2*w.InFlight {
 		t.Fatalf("%d clients are too few to see whether those who wait take goroutines", w.Clients)
 	}

@@ -89,11 +89,12 @@ func (t *backendTrial) byGateway(h hub, name string, s settings,
 			return nil, err
 		}
 		defer g.stop()
-		s.url, s.pids.ids = g.url, []int{g.cmd.Process.Pid}
-		s.sources, s.processes = defaultSources, 1
+		load := s
+		load.url, load.pids.ids = g.url, []int{g.cmd.Process.Pid}
+		load.sources, load.processes = defaultSources, 1
 		return measure(ctx, mode{name: name, run: func(m *measurement, ctx context.Context) (*Result, error) {
 			return run(g, ctx, m)
-		}}, s, p)
+		}}, load, p)
 	}
 }
 
@@ -147,7 +148,10 @@ func (t *backendTrial) waiting(ctx context.Context, p *progress) (*Waiting, erro
 		w.Goroutines, w.Threads = r.Goroutines, r.Threads
 		return r, err
 	})(ctx, p)
-	return w, err
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // awaitEvents returns when the gateway has n events that are not answered.

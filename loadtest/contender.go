@@ -101,9 +101,9 @@ func (c contender) start(ctx context.Context, dir string, m mode) (*process, err
 	if err != nil {
 		return nil, err
 	}
-	pings, program := m.name == "ping", filepath.Join(dir, path.Base(c.program(m)))
-	cmd, settle := exec.CommandContext(ctx, program, "-kind", c.name, "-listen", addr), "usr1"
 	var env []string
+	program := filepath.Join(dir, path.Base(c.program(m)))
+	cmd, settle := exec.CommandContext(ctx, program, "-kind", c.name, "-listen", addr), "usr1"
 	if c.name == sluice {
 		admin, err := freeAddress()
 		if err != nil {
@@ -111,10 +111,11 @@ func (c contender) start(ctx context.Context, dir string, m mode) (*process, err
 		}
 		cmd, settle = exec.CommandContext(ctx, program), "12s" // it returns memory by itself when it has been quiet
 		env = append(env, "SLUICE_LISTEN="+addr, "SLUICE_ADMIN_LISTEN="+admin)
-		if pings {
-			env = append(env, "SLUICE_HEARTBEAT_INTERVAL="+pingInterval.String(), "SLUICE_HEARTBEAT_TIMEOUT="+pingInterval.String())
-		}
-	} else if pings {
+	}
+	switch pings := m.name == "ping"; {
+	case pings && c.name == sluice:
+		env = append(env, "SLUICE_HEARTBEAT_INTERVAL="+pingInterval.String(), "SLUICE_HEARTBEAT_TIMEOUT="+pingInterval.String())
+	case pings:
 		cmd.Args = append(cmd.Args, "-ping", pingInterval.String())
 	}
 	p, err := launch(ctx, cmd, addr, env)

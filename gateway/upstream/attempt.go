@@ -36,7 +36,7 @@ func (d *Dispatcher) attempt(p *pending) (Reply, *Failure) {
 func (d *Dispatcher) deliver(ctx context.Context, c *Call) (r Reply, f *Failure) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			d.o.Log.Error("panic while an event was delivered", "hub", d.o.Hub, "event", c.Type, "panic", cause, "stack", string(debug.Stack()))
+			d.o.Log.Error("panic while an event was delivered", "hub", d.o.Hub, "event", c.Type.String(), "panic", cause, "stack", string(debug.Stack()))
 			r, f = Reply{}, &Failure{Kind: Refused, Err: fmt.Errorf("panic: %v", cause)}
 		}
 	}()

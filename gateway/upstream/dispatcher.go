@@ -181,7 +181,7 @@ func (d *Dispatcher) settle(w worker, p *pending, r Reply, f *Failure) (next *pe
 		d.announce(state, f)
 	}
 	if told {
-		d.o.Log.Warn("the upstream has not taken an event", "hub", d.o.Hub, "event", p.call.Type, "err", f, "others", unsaid)
+		d.o.Log.Warn("the upstream has not taken an event", "hub", d.o.Hub, "event", p.call.Type.String(), "err", f, "others", unsaid)
 	}
 	if !again {
 		d.finish(p, r, now)

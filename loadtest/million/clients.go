@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +31,7 @@ type clients struct {
 	wanted  uint8
 	leaving bool // a Close frame of the gateway is no surprise
 
-	echoed, answered, closed int // messages, pings and Close frames, so far
+	echoed, pushed, answered, closed int // messages, pushes, pings and Close frames, so far
 
 	lost int
 	why  string // of the first
@@ -41,6 +42,7 @@ type client struct {
 	reader session.Reader
 	state  clientState
 	pings  uint8
+	pushed bool // it has had the broadcast
 }
 
 type clientState uint8
@@ -116,6 +118,16 @@ func (c *clients) exchange(patience time.Duration) (echoed int, err error) {
 		return c.echoes > 0, nil
 	})
 	return c.echoed - before, err
+}
+
+// broadcast calls push, which has the gateway send a message to all, beside the clients, and returns how
+// many have had it when all have.
+func (c *clients) broadcast(push func(message []byte) error, patience time.Duration) (pushed int, err error) {
+	before := c.pushed
+	pushing := make(chan error, 1)
+	go func() { pushing <- push(bytes.Repeat([]byte{'p'}, messageSize)) }()
+	err = c.each(patience, func() (bool, error) { return c.pushed-before < c.open, nil })
+	return c.pushed - before, errors.Join(err, <-pushing)
 }
 
 // heartbeats returns how many pings were answered when each client has answered so many.
@@ -262,13 +274,18 @@ func (c *clients) frames(fd int, p []byte) {
 		case session.None:
 			return
 		case session.Message:
-			if k.state != waiting || len(in.Payload) != messageSize {
+			switch {
+			case len(in.Payload) == messageSize && in.Payload[0] == 'm' && k.state == waiting:
+				k.state = idle
+				c.echoes--
+				c.echoed++
+			case len(in.Payload) == messageSize && in.Payload[0] == 'p' && !k.pushed:
+				k.pushed = true
+				c.pushed++
+			default:
 				c.lose(fd, fmt.Sprintf("an unexpected message: %q", in.Payload))
 				return
 			}
-			k.state = idle
-			c.echoes--
-			c.echoed++
 		case session.Ping:
 			c.answered++
 			if k.pings < c.wanted {

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	gw "sluice/gateway"
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream/echo"
 	"sluice/metrics"
 	"sluice/session"
@@ -78,6 +80,13 @@ func TestClientsGoThroughAllStages(t *testing.T) {
 		if echoed, err := c.exchange(patience); err != nil || echoed != n || c.echoes != 0 {
 			t.Fatalf("%d echoed, %d awaited: %v", echoed, c.echoes, err)
 		}
+	}
+	push := func(message []byte) error {
+		_, err := g.Do(t.Context(), delivery.Target{Hub: "default"}, delivery.Send{Op: ws.OpBinary, Data: message})
+		return err
+	}
+	if pushed, err := c.broadcast(push, patience); err != nil || pushed != n || c.lost != 0 {
+		t.Fatalf("%d of %d had the broadcast, %d lost (%s): %v", pushed, n, c.lost, c.why, err)
 	}
 	if answered, err := c.heartbeats(2, patience); err != nil || answered < 2*n || c.lost != 0 {
 		t.Fatalf("%d pings answered, %d lost (%s): %v", answered, c.lost, c.why, err)

@@ -73,7 +73,7 @@ func experiment(ctx context.Context, p plan, progress func(string, ...any)) (*re
 		return nil, err
 	}
 	t := &trial{plan: p, gateway: g, clients: c, progress: progress}
-	for _, step := range []func() error{t.connect, t.exchange, t.heartbeats, t.drain} {
+	for _, step := range []func() error{t.connect, t.exchange, t.broadcast, t.heartbeats, t.drain} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -105,6 +105,10 @@ func (t *trial) connect() error {
 
 func (t *trial) exchange() error {
 	return t.stage("message and echo", func() (int, error) { return t.clients.exchange(t.plan.patience) })
+}
+
+func (t *trial) broadcast() error {
+	return t.stage("broadcast", func() (int, error) { return t.clients.broadcast(t.gateway.push, t.plan.patience) })
 }
 
 func (t *trial) heartbeats() error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -38,9 +40,13 @@ func configuration(p plan) *config.Config {
 	c.Limits.Connections = p.conns
 	c.Limits.Handshake = config.Duration(time.Hour)
 	c.Limits.Close = config.Duration(time.Hour)
+	c.APIKeys = []string{apiKey}
 	c.Log.Level = "warn"
 	return c
 }
+
+// apiKey opens the data plane to the broadcast; nobody else is there.
+const apiKey = "a-million-connections"
 
 // heartbeat is one that nobody misses only because the machine is slow.
 func heartbeat(interval time.Duration) config.Heartbeat {
@@ -73,12 +79,46 @@ func startGateway(ctx context.Context, program string, c *config.Config, file st
 	}
 }
 
+// writeConfig writes the configuration with its key, which WriteYAML leaves out.
 func (g *gateway) writeConfig() error {
-	f, err := os.Create(g.file)
+	var file strings.Builder
+	if err := g.config.WriteYAML(&file); err != nil {
+		return err
+	}
+	text, err := withKey(file.String())
 	if err != nil {
 		return err
 	}
-	return errors.Join(g.config.WriteYAML(f), f.Close())
+	return os.WriteFile(g.file, []byte(text), 0o600)
+}
+
+var hiddenKey = regexp.MustCompile(`(?m)^api_keys: .*$`)
+
+func withKey(file string) (string, error) {
+	if len(hiddenKey.FindAllString(file, -1)) != 1 {
+		return "", errors.New("the configuration has no place for a key")
+	}
+	return hiddenKey.ReplaceAllLiteralString(file, "api_keys: ["+apiKey+"]"), nil
+}
+
+// push has a message sent to everybody.
+func (g *gateway) push(message []byte) error {
+	url := fmt.Sprintf("http://127.0.0.1:%d/api/hubs/default/:send", clientPort)
+	r, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(message))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	r.Header.Set("Content-Type", "application/octet-stream")
+	answer, err := g.admin.Do(r)
+	if err != nil {
+		return err
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("the data plane answered %s", answer.Status)
+	}
+	return nil
 }
 
 // get copies a page of the admin listener.

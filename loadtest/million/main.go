@@ -17,6 +17,7 @@
 //   - connect, and stop now and then for a reading: the gateway's private memory after a garbage
 //     collection (smaps_rollup), the kernel's slabs and TCP buffers, and what is still available;
 //   - exchange a message of 128 bytes on each connection;
+//   - have one of 128 bytes pushed to all of them, through the data plane;
 //   - have the heartbeat's interval shortened by SIGHUP and, when it is in force for all, go through two
 //     more pings and pongs each;
 //   - drain: SIGTERM, a Close frame to each client and its answer, until the gateway has ended.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/gateway/config"
 )
 
 func TestMarksAscendToAllConnections(t *testing.T) {
@@ -66,5 +70,19 @@ func TestClientsSpreadOverAddresses(t *testing.T) {
 		if to := address(i); to.Addr != [4]byte{127, 0, 0, want} || to.Port != clientPort {
 			t.Errorf("client %d goes to %v", i, *to)
 		}
+	}
+}
+
+func TestConfigurationIsReadBackWithItsKey(t *testing.T) {
+	g := &gateway{config: configuration(newPlan(1000)), file: filepath.Join(t.TempDir(), "sluice.yaml")}
+	if err := g.writeConfig(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(g.file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(c, g.config) {
+		t.Errorf("%+v, want %+v", c, g.config)
 	}
 }

@@ -71,19 +71,20 @@ func (cl *client) do(ctx context.Context, r *request, resp *fasthttp.Response) e
 		return unsent(err)
 	}
 	c := place.Conn().(*conn)
-	err = cl.exchange(ctx, c, r, resp)
-	if c.keep {
-		cl.pool.ReleaseConn(place)
-	} else {
-		cl.pool.CloseConn(place)
-	}
-	return err
+	c.keep = false
+	defer func() {
+		if c.keep {
+			cl.pool.ReleaseConn(place)
+		} else {
+			cl.pool.CloseConn(place)
+		}
+	}()
+	return cl.exchange(ctx, c, r, resp)
 }
 
 // exchange makes c ready and sends r over it. A kept connection that turns out
 // to have ended before the backend can have looked at r is replaced, once.
 func (cl *client) exchange(ctx context.Context, c *conn, r *request, resp *fasthttp.Response) error {
-	c.keep = false
 	kept := c.usable()
 	for {
 		if !kept {

@@ -10,14 +10,16 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"sluice/netpoll"
 )
 
 // conn is a place in a client's pool and the connection in it, if any. It
 // notes what came of an exchange, so that a failure can be told apart. One
 // goroutine uses it at a time.
 type conn struct {
-	net.Conn         // to speak HTTP over: the socket, or TLS over it; nil without one
-	socket   *socket // what is below
+	net.Conn                   // to speak HTTP over: the socket, or TLS over it; nil without one
+	socket   *netpoll.Outbound // what is below
 	made     time.Time
 	cut      func() // ends an exchange from another goroutine
 
@@ -33,7 +35,7 @@ func (c *conn) connect(ctx context.Context, cl *client) error {
 	if err != nil {
 		return err
 	}
-	c.socket, err = newSocket(below.(*net.TCPConn))
+	c.socket, err = netpoll.NewOutbound(below.(*net.TCPConn))
 	if err != nil {
 		below.Close()
 		return err
@@ -53,12 +55,12 @@ func (c *conn) connect(ctx context.Context, cl *client) error {
 
 // usable reports whether the place has a connection that may be used again.
 func (c *conn) usable() bool {
-	return c.Conn != nil && time.Since(c.made) < lifetime && c.socket.quiet()
+	return c.Conn != nil && time.Since(c.made) < lifetime && c.socket.Quiet()
 }
 
 // roundTrip writes r and reads the answer. It ends when ctx does.
 func (c *conn) roundTrip(ctx context.Context, cl *client, r *request, resp *fasthttp.Response) error {
-	c.socket.sent, c.ended = 0, nil
+	c.socket.Sent, c.ended = 0, nil
 	stop := context.AfterFunc(ctx, c.cut)
 
 	writeErr := r.writeTo(c)
@@ -93,8 +95,8 @@ func (c *conn) roundTrip(ctx context.Context, cl *client, r *request, resp *fast
 // arrived would have been (RFC 9293, section 3.10.7.4). After a reset nothing
 // is known.
 func (c *conn) untouched() bool {
-	return c.socket.sent == 0 ||
-		c.ended == io.EOF && c.socket.unacknowledged() >= c.socket.sent
+	return c.socket.Sent == 0 ||
+		c.ended == io.EOF && c.socket.Unacknowledged() >= c.socket.Sent
 }
 
 // failure returns what is known after an exchange over c that failed with err.

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -36,9 +37,11 @@ type consent struct {
 
 // question is one OPTIONS that any number of events wait for.
 type question struct {
-	done chan struct{} // closed when err is there
+	done chan struct{} // closed when err is final
 	err  error
 }
+
+var errNoAnswer = errors.New("OPTIONS was not answered")
 
 // wait returns nil when events may be sent, and otherwise why not, as a
 // *Failure. The first who has to know asks; while a consent is renewed, the
@@ -62,18 +65,17 @@ func (c *consent) wait(ctx context.Context, ask func(context.Context, *fasthttp.
 			return unsent(context.Cause(ctx))
 		}
 	}
-	q := &question{done: make(chan struct{})}
+	q := &question{done: make(chan struct{}), err: unsent(errNoAnswer)}
 	c.asking = q
 	c.mu.Unlock()
+	defer c.settle(q) // also in a panic: others wait
 
 	resp := fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseResponse(resp)
-	err := ask(ctx, resp)
-	if err == nil {
-		err = c.read(resp)
+	if q.err = ask(ctx, resp); q.err == nil {
+		q.err = c.read(resp)
 	}
-	c.settle(q, err)
-	return err
+	return q.err
 }
 
 // read returns nil if resp is consent.
@@ -95,12 +97,12 @@ func (c *consent) read(resp *fasthttp.Response) error {
 		c.origin, resp.StatusCode())
 }
 
-// settle answers q, and keeps the answer if it is the backend's.
-func (c *consent) settle(q *question, err error) {
+// settle tells those who wait for q, and keeps the answer if it is the backend's.
+func (c *consent) settle(q *question) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch f, _ := err.(*upstream.Failure); {
-	case err == nil:
+	switch f, _ := q.err.(*upstream.Failure); {
+	case q.err == nil:
 		if c.refusal != nil {
 			c.log.Info("the backend allows events again")
 		}
@@ -109,9 +111,8 @@ func (c *consent) settle(q *question, err error) {
 		if c.refusal == nil {
 			c.log.Warn("no events are sent to a backend", "error", f.Err)
 		}
-		c.given, c.refusal, c.until = false, err, c.now().Add(refusalTime)
+		c.given, c.refusal, c.until = false, q.err, c.now().Add(refusalTime)
 	}
 	c.asking = nil
-	q.err = err
 	close(q.done)
 }

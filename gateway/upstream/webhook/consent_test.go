@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"sluice/gateway/upstream"
 )
 
@@ -222,4 +224,20 @@ func TestQuestionsThatFailFailAllWhoWait(t *testing.T) {
 	if n := a.events.Load(); n != 0 {
 		t.Errorf("%d events were sent", n)
 	}
+}
+
+func TestAQuestionThatPanicsIsAnswered(t *testing.T) {
+	c := &consent{log: slog.New(slog.DiscardHandler), now: time.Now}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is swallowed")
+			}
+		}()
+		c.wait(t.Context(), func(context.Context, *fasthttp.Response) error { panic("a bug") })
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := c.wait(ctx, func(context.Context, *fasthttp.Response) error { return unsent(errNoAnswer) })
+	failed(t, err, upstream.Unsent, errNoAnswer.Error())
 }

@@ -126,13 +126,21 @@ func TestAnswersThatComeBeforeTheRequestWasReadCount(t *testing.T) {
 
 // A time-out is the caller's: by its deadline, or by ending the context.
 func TestAttemptsEndWithTheirContext(t *testing.T) {
-	silent := serveRaw(t, func(_ int, c *net.TCPConn, in *bufio.Reader) { io.Copy(io.Discard, in) })
+	arrived := make(chan struct{}, 10) // a request has begun
+	silent := serveRaw(t, func(_ int, c *net.TCPConn, in *bufio.Reader) {
+		in.Peek(1)
+		arrived <- struct{}{}
+		io.Copy(io.Discard, in)
+	})
 	deaf := serveRaw(t, func(_ int, c *net.TCPConn, in *bufio.Reader) {
 		c.SetReadBuffer(4096)
+		in.Peek(1)
+		arrived <- struct{}{}
 		<-t.Context().Done()
 	})
 	trickle := serveRaw(t, func(_ int, c *net.TCPConn, in *bufio.Reader) {
 		readRequest(in)
+		arrived <- struct{}{}
 		for {
 			if _, err := io.WriteString(c, "H"); err != nil {
 				return
@@ -152,18 +160,22 @@ func TestAttemptsEndWithTheirContext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := options(test.url)
 			o.Keys = nil // signing a long body takes a while
-			p := start(t, o)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			p, c := start(t, o), message(test.body)
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			_, err := p.Attempt(ctx, message(test.body))
+			_, err := p.Attempt(ctx, c)
 			if f := failed(t, err, upstream.Unanswered, ""); !errors.Is(f, context.DeadlineExceeded) {
 				t.Errorf("got %v", f)
 			}
+			<-arrived
 
 			ctx, abort := context.WithCancelCause(t.Context())
 			reason := errors.New("the node ends")
-			defer time.AfterFunc(100*time.Millisecond, func() { abort(reason) }).Stop()
-			_, err = p.Attempt(ctx, message(test.body))
+			go func() {
+				<-arrived
+				abort(reason)
+			}()
+			_, err = p.Attempt(ctx, c)
 			if f := failed(t, err, upstream.Unanswered, ""); !errors.Is(f, reason) {
 				t.Errorf("got %v", f)
 			}

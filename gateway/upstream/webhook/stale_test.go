@@ -172,8 +172,17 @@ func TestARequestThatCrossesTheEndOfItsConnectionIsUnsent(t *testing.T) {
 	wantNoError(t, p.head.event(r, message("x")))
 	if err := c.roundTrip(t.Context(), p.client, r, new(fasthttp.Response)); err == nil || !c.untouched() {
 		t.Errorf("got %v with %d bytes sent, %d unacknowledged, and %v: taken for seen",
-			err, c.socket.sent, c.socket.unacknowledged(), c.ended)
+			err, c.socket.Sent, c.socket.Unacknowledged(), c.ended)
 	}
+}
+
+func TestARequestThatTheKernelDoesNotTakeIsUnsent(t *testing.T) {
+	p := start(t, options(answer(t, noContent)))
+	_, err := attempt(t, p, message("first"))
+	wantNoError(t, err)
+	resting(t, p, func(c *conn) { c.socket.SetDeadline(time.Unix(1, 0)) })
+	_, err = attempt(t, p, message("second"))
+	wantNoError(t, err)
 }
 
 // The server has read the request and closes: the same end of the stream, but

@@ -1,4 +1,4 @@
-package webhook
+package netpoll
 
 import (
 	"net"
@@ -7,22 +7,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a TCP socket that can be asked what has become of what was sent.
-type socket struct {
+// Outbound is a connection that was dialled, and can be asked what has become
+// of what was sent over it. One goroutine at a time.
+type Outbound struct {
 	*net.TCPConn
+	Sent  int // bytes that the kernel has taken; whoever cares sets it back
 	raw   syscall.RawConn
-	sent  int // bytes that the kernel has taken; whoever cares sets it back
 	look  func(fd uintptr)
 	idle  bool // what look saw
 	glass [1]byte
 }
 
-func newSocket(c *net.TCPConn) (*socket, error) {
+// NewOutbound returns the Outbound of c, which it owns from then on.
+func NewOutbound(c *net.TCPConn) (*Outbound, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{TCPConn: c, raw: raw}
+	s := &Outbound{TCPConn: c, raw: raw}
 	s.look = func(fd uintptr) {
 		_, _, err := unix.Recvfrom(int(fd), s.glass[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		s.idle = err == unix.EAGAIN
@@ -31,22 +33,22 @@ func newSocket(c *net.TCPConn) (*socket, error) {
 }
 
 // Write counts what it writes.
-func (s *socket) Write(p []byte) (int, error) {
+func (s *Outbound) Write(p []byte) (int, error) {
 	n, err := s.TCPConn.Write(p)
-	s.sent += n
+	s.Sent += n
 	return n, err
 }
 
-// quiet reports whether the connection is open and nothing has come in. What
+// Quiet reports whether the connection is open and nothing has come in. What
 // comes in between two requests is the end of it, or belongs to no request.
-func (s *socket) quiet() bool {
+func (s *Outbound) Quiet() bool {
 	return s.raw.Control(s.look) == nil && s.idle
 }
 
-// unacknowledged returns how many of the bytes written last the other side has
+// Unacknowledged returns how many of the bytes written last the other side has
 // not acknowledged (tcp(7), SIOCOUTQ), -1 if that is unknown. It can be asked
 // after the connection has failed, too.
-func (s *socket) unacknowledged() int {
+func (s *Outbound) Unacknowledged() int {
 	n := -1
 	s.raw.Control(func(fd uintptr) {
 		if queued, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
