@@ -96,7 +96,7 @@ func TestBackendsThatDoNotAllowEventsGetNone(t *testing.T) {
 		"404": status(404), "405": status(405), "no header": status(200), "500": status(500),
 		"another host":        allow("other.example"),
 		"a 404 with a header": func(w http.ResponseWriter, r *http.Request) { allow("*")(w, r); w.WriteHeader(404) },
-		"a redirect":          func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", 308) },
+		"a redirect":          func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusPermanentRedirect) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
