@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // parseAddress reads what a listener takes. An empty host is every address of
@@ -57,5 +60,23 @@ func (v *validator) addresses(c *Config) {
 	if err == nil && adminErr == nil && overlap(client, admin) {
 		v.addAlso("admin.listen", "listen", "%q and listen %q are the same socket; give admin another port, or off",
 			c.Admin.Listen, c.Listen)
+	}
+}
+
+// hostName is RFC 1123, section 2.1, and the underscores that name services.
+var hostName = regexp.MustCompile(`^(?i:[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)(\.(?i:[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?))*$`)
+
+// hosts checks names that a Host field may have.
+func (v *validator) hosts(key string, list []string) {
+	for i, name := range list {
+		_, err := netip.ParseAddr(name)
+		switch key := item(key, i); {
+		case err == nil:
+			v.add(key, "%q is an address, and those are always allowed; leave it out", name)
+		case !hostName.MatchString(name):
+			v.add(key, "%q is no host name; write it without a scheme, a port and a dot at the end, such as console.example.com", name)
+		case slices.ContainsFunc(list[:i], func(other string) bool { return strings.EqualFold(other, name) }):
+			v.add(key, "%q is there twice; remove one", name)
+		}
 	}
 }

@@ -34,7 +34,8 @@ type Config struct {
 
 // Admin is the private listener: metrics, health, profiles and the console.
 type Admin struct {
-	Listen string `yaml:"listen" reload:"restart" doc:"Address for metrics, health, profiles and the console; it should not be reachable from outside. Empty or off: no such listener."`
+	Listen string   `yaml:"listen" reload:"restart" doc:"Address for metrics, health, profiles and the console; it should not be reachable from outside. Empty or off: no such listener."`
+	Hosts  []string `yaml:"hosts" doc:"Host names, without a port, under which browsers may use the console and the profiles besides localhost and IP addresses. Any other name is refused: a foreign page could have its own name lead here (DNS rebinding)."`
 }
 
 // Off reports whether there is to be no admin listener.

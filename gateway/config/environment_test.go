@@ -26,6 +26,7 @@ func another(t *testing.T, s setting) string {
 		"listen":                       "127.0.0.1:8888",
 		"endpoint":                     "https://ws.example.com:8443",
 		"admin.listen":                 "off",
+		"admin.hosts":                  "console.example.com,console.example.net",
 		"keys":                         "0123456789abcdef, fedcba9876543210",
 		"api_keys":                     "0123456789abcdef",
 		"hubs.default.keys":            "0123456789abcdef",

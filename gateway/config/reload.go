@@ -9,7 +9,8 @@ import (
 
 // Changes returns the keys, in the order of the reference, of the settings that
 // differ in next and that only a restart can change. What it does not name, a
-// reload applies: endpoint, keys, hubs, limits, heartbeat, drain and log.level.
+// reload applies: endpoint, admin.hosts, keys, hubs, limits, heartbeat, drain and
+// log.level.
 func (c *Config) Changes(next *Config) (restart []string) {
 	now := map[string]any{}
 	c.settings(func(s setting) { now[s.key] = s.value.Interface() })

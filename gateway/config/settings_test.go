@@ -44,6 +44,7 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	next.Drain = Drain{}
 	next.Limits = Limits{}
 	next.Endpoint = "https://ws.example.com"
+	next.Admin.Hosts = []string{"console.example.com"}
 	next.Keys, next.APIKeys = []string{"a"}, []string{"b"}
 	next.Hubs = map[string]Hub{"chat": {}}
 	want := []string{"listen", "admin.listen", "loops", "log.format"}

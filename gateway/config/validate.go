@@ -26,6 +26,7 @@ func (c *Config) Validate(schemes ...string) error {
 func (c *Config) check(schemes []string) []*problem {
 	v := validator{schemes: append([]string{"echo", "http", "https"}, schemes...), paths: map[string]string{}}
 	v.addresses(c)
+	v.hosts("admin.hosts", c.Admin.Hosts)
 	v.endpoint(c.Endpoint)
 	v.keys("keys", c.Keys, mostKeys)
 	v.keys("api_keys", c.APIKeys, 0)

@@ -14,7 +14,8 @@ import (
 // that has nothing else to do.
 const patience = 30 * time.Second
 
-// entry is one line of the gateway's log; keys are those of slog's JSON.
+// entry is one line of a log in JSON, as slog writes it. A line that is none is
+// in its entry as msg.
 type entry map[string]any
 
 func (e entry) text(key string) string {
@@ -22,7 +23,7 @@ func (e entry) text(key string) string {
 	return s
 }
 
-// journal collects the log of a gateway.
+// journal collects the log of a child process.
 type journal struct {
 	mu      sync.Mutex
 	raw     strings.Builder
@@ -55,9 +56,10 @@ func (j *journal) add(line []byte) {
 	j.raw.Write(line)
 	j.raw.WriteByte('\n')
 	var e entry
-	if json.Unmarshal(line, &e) == nil {
-		j.entries = append(j.entries, e)
+	if json.Unmarshal(line, &e) != nil {
+		e = entry{"msg": string(line)}
 	}
+	j.entries = append(j.entries, e)
 }
 
 // text is the whole log as it was written.
@@ -70,6 +72,12 @@ func (j *journal) text() string {
 // await returns the first entry with this message, once it is there.
 func (j *journal) await(t *testing.T, message string) entry {
 	t.Helper()
+	return j.find(t, message, func(e entry) bool { return e.text("msg") == message })
+}
+
+// find returns the first entry that is what is looked for, once it is there.
+func (j *journal) find(t *testing.T, what string, is func(entry) bool) entry {
+	t.Helper()
 	late := time.After(patience)
 	for seen := 0; ; {
 		j.mu.Lock()
@@ -77,17 +85,17 @@ func (j *journal) await(t *testing.T, message string) entry {
 		seen = len(j.entries)
 		j.mu.Unlock()
 		for _, e := range fresh {
-			if e.text("msg") == message {
+			if is(e) {
 				return e
 			}
 		}
 		if ended {
-			t.Fatalf("the log ended without %q:\n%s", message, j.text())
+			t.Fatalf("the log ended without %q:\n%s", what, j.text())
 		}
 		select {
 		case <-grown:
 		case <-late:
-			t.Fatalf("no %q in the log:\n%s", message, j.text())
+			t.Fatalf("no %q in the log:\n%s", what, j.text())
 		}
 	}
 }

@@ -24,26 +24,15 @@ hubs:
     origins: [%q]
 `
 
-// node runs a script of testdata, which must exit with 0. Its packages are
-// those of .ci/node, or of the folder that E2E_NODE_PATH names.
+// node runs a script of testdata, which must exit with 0.
 func node(t *testing.T, script string, args ...string) {
 	t.Helper()
 	executable := program(t, "node")
-	folder := os.Getenv("E2E_NODE_PATH")
-	if folder == "" {
-		folder = filepath.Join(root, ".ci", "node")
-	}
-	modules, err := filepath.Abs(filepath.Join(folder, "node_modules"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(modules); err != nil {
-		missing(t, "no packages of Node: npm ci --prefix .ci/node installs them")
-	}
+	packages := modules(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, executable, append([]string{filepath.Join("testdata", script)}, args...)...)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+packages)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s %q: %v\n%s", script, args, err, output)
 	}

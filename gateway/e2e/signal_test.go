@@ -68,8 +68,8 @@ func TestASecondSignalEndsTheDrain(t *testing.T) {
 	}
 }
 
-// upgradeByHand is a connection whose handshake is done and that stays silent.
-func upgradeByHand(t *testing.T, g *gateway) net.Conn {
+// handshakeByHand is a connection that has asked for its handshake.
+func handshakeByHand(t *testing.T, g *gateway) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", g.address)
 	if err != nil {
@@ -80,6 +80,13 @@ func upgradeByHand(t *testing.T, g *gateway) net.Conn {
 	if _, err := conn.Write([]byte(request)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// upgradeByHand is a connection whose handshake is done and that stays silent.
+func upgradeByHand(t *testing.T, g *gateway) net.Conn {
+	t.Helper()
+	conn := handshakeByHand(t, g)
 	status := make([]byte, len("HTTP/1.1 101"))
 	if _, err := io.ReadFull(conn, status); err != nil || string(status) != "HTTP/1.1 101" {
 		t.Fatalf("handshake: %q, %v", status, err)

@@ -1,0 +1,119 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// asked is the hub of a backend that is asked about every client.
+const asked = `
+hubs:
+  default:
+    paths: ["/"]
+    upstream:
+      url: 'http://%s/'
+      timeout: 500ms
+      connect_budget: 1s
+      breaker: {attempts: 1000000}
+`
+
+func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
+	verdict := func(contentType, body string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", contentType)
+			io.WriteString(w, body)
+		}
+	}
+	status := func(code int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(code)
+		}
+	}
+	tests := map[string]struct {
+		answer func(http.ResponseWriter) // nil: there is none
+		want   int
+	}{
+		"a user":                  {verdict("application/json", `{"userId":"ann"}`), 101},
+		"a user and more":         {verdict("application/json; charset=utf-8", `{"userId":"ann","groups":["a"],"roles":[],"later":{"x":1}}`), 101},
+		"nobody":                  {status(204), 401},
+		"an empty verdict":        {verdict("application/json", `{}`), 401},
+		"400":                     {status(400), 400},
+		"401":                     {status(401), 401},
+		"403":                     {status(403), 403},
+		"429":                     {status(429), 429},
+		"302":                     {status(302), 503},
+		"500":                     {status(500), 503},
+		"503":                     {status(503), 503},
+		"no JSON":                 {verdict("application/json", `userId=ann`), 503},
+		"JSON of another shape":   {verdict("application/json", `{"userId":["ann"]}`), 503},
+		"more groups than it may": {verdict("application/json", `{"userId":"ann","groups":["`+strings.Repeat(`x","`, 5000)+`"]}`), 503},
+		"10 MiB":                  {verdict("application/json", `{"userId":"`+strings.Repeat("x", 10<<20)+`"}`), 503},
+		"no answer":               {nil, 503},
+	}
+	backend := serveHooks(t, func(w http.ResponseWriter, r *http.Request, e event) {
+		if e.name != "connect" {
+			reply(w, e)
+			return
+		}
+		for name, test := range tests {
+			if strings.Contains(e.body, `"`+name+`"`) {
+				if test.answer == nil {
+					<-r.Context().Done()
+					return
+				}
+				test.answer(w)
+			}
+		}
+	})
+	g := start(t, fmt.Sprintf(asked, backend.address))
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			conn, response, err := websocket.Dial(t.Context(), g.url()+"?case="+url.QueryEscape(name), nil)
+			if response == nil {
+				t.Fatal(err)
+			}
+			if err == nil {
+				conn.CloseNow()
+			}
+			if response.StatusCode != test.want {
+				t.Errorf("answered %s, want %d", response.Status, test.want)
+			}
+			if test.want == 503 && response.Header.Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+		})
+	}
+	g.awaitMetric(t, "sluice_connections", 0)
+}
+
+// A backend that has let a client in keeps something for it.
+func TestAClientThatDoesNotWaitForItsVerdictIsToldOfAsDisconnected(t *testing.T) {
+	release := make(chan struct{})
+	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
+		if e.name == "connect" {
+			<-release
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"userId":"ann"}`)
+			return
+		}
+		reply(w, e)
+	})
+	g := start(t, fmt.Sprintf("hubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", backend.address))
+	conn := handshakeByHand(t, g)
+	await(t, func() string { return "no connect event" }, func() bool { return len(backend.named("connect")) == 1 })
+	conn.Close()
+	time.AfterFunc(100*time.Millisecond, func() { close(release) }) // before or behind the FIN, both must be right
+	expectFarewells(t, backend, 1)
+	if id := backend.named("connect")[0].connection; backend.named("disconnected")[0].connection != id {
+		t.Errorf("%s left, %s had come", backend.named("disconnected")[0].connection, id)
+	}
+	g.awaitMetric(t, "sluice_connections", 0)
+}
