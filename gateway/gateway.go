@@ -188,6 +188,13 @@ func (g *Gateway) export() {
 		func() float64 { return float64(g.budget.Used()) })
 	g.metrics.GaugeFunc("sluice_buffered_bytes_limit", "Bytes that may be buffered for all clients.",
 		func() float64 { return float64(g.budget.Limit()) })
+	g.metrics.GaugeFunc("sluice_draining", "1 while the node leaves service.",
+		func() float64 {
+			if g.draining.Load() {
+				return 1
+			}
+			return 0
+		})
 	g.metrics.GaugeFunc("sluice_http_connections", "Connections that speak plain HTTP on the clients' port.",
 		func() float64 { return float64(g.http.count.Load()) })
 }
