@@ -1,11 +1,19 @@
 package gateway
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/config"
+	"sluice/gateway/delivery"
+	"sluice/netpoll"
 	"sluice/session"
 )
 
@@ -60,5 +68,49 @@ func BenchmarkOpen(b *testing.B) {
 		p.say(request("/"))
 		p.wantStatus(101)
 		p.Close()
+	}
+}
+
+// BenchmarkEchoBesidePushes is BenchmarkEcho while pushes to a group of 100,000
+// follow each other without a pause: they run in slices, and a socket waits for
+// one of them at most. The members have no sockets, so that the slices are full
+// of members.
+func BenchmarkEchoBesidePushes(b *testing.B) {
+	for _, members := range []int{0, syntheticMembers} {
+		b.Run(fmt.Sprint(members), func(b *testing.B) {
+			n := start(b, func(cfg *config.Config) { cfg.Loops = 1 })
+			p := n.dial()
+			h := n.settings.Load().hubs["default"]
+			var crowd []*client
+			n.loops[0].do(func(l *loop) {
+				crowd = l.synthetic(h, members)
+				for _, c := range crowd {
+					c.conn, c.writing = netpoll.Conn{}, false
+				}
+			})
+			defer n.loops[0].do(func(l *loop) { l.disband(crowd) })
+			pushing, stopped := context.WithCancel(b.Context())
+			var pusher sync.WaitGroup
+			pusher.Go(func() {
+				for pushing.Err() == nil && members > 0 {
+					n.Do(pushing, delivery.Target{Hub: "default", Kind: delivery.Group, Name: "crowd"}, delivery.Send{Op: ws.OpBinary, Data: make([]byte, 128)})
+				}
+			})
+			message := session.AppendMasked(nil, ws.OpBinary, make([]byte, 128), testMask)
+			answer := make([]byte, session.HeaderSize(128)+128)
+			var times []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				p.Write(message)
+				if _, err := io.ReadFull(p.Conn, answer); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(began))
+			}
+			stopped()
+			pusher.Wait()
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
+		})
 	}
 }
