@@ -24,6 +24,7 @@ type petition struct {
 
 var (
 	errNoVerdict = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the upstream does not answer"}
+	errNoKeySet  = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "tokens of this issuer cannot be verified now"}
 	errGroups    = &handshake.Error{Status: http.StatusForbidden, Reason: "too many groups"}
 )
 
@@ -63,9 +64,6 @@ func (g *Gateway) untrusted(err error) error {
 		reason = authFailures[e.Reason]
 	}
 	g.metrics.AuthFailed(reason)
-	if reason == metrics.AuthKeys {
-		return &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "tokens cannot be verified now"}
-	}
 	return &handshake.Error{Status: http.StatusUnauthorized, Reason: err.Error(), Header: errUnauthorized.Header}
 }
 
@@ -119,7 +117,13 @@ const verifyTime = 10 * time.Second
 
 // verified goes on with a client whose token has been looked at.
 func (l *loop) verified(c *client, client *auth.Client, err error) {
-	if err != nil {
+	var e *auth.Error
+	switch {
+	case errors.As(err, &e) && e.Reason == auth.ReasonKeys: // its issuer's could not be had, and may be later
+		l.g.metrics.AuthFailed(metrics.AuthKeys)
+		l.refuse(c, errNoKeySet)
+		return
+	case err != nil:
 		l.refuse(c, l.g.untrusted(err))
 		return
 	}

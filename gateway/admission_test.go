@@ -375,6 +375,26 @@ func TestTokensOfIssuersAreVerifiedBesideTheLoop(t *testing.T) {
 	n.settled()
 }
 
+// Whether a token is good may be known later, and is not known to be wrong.
+func TestTokensOfIssuersThatDoNotAnswerAreToComeBack(t *testing.T) {
+	n := start(t, func(cfg *config.Config) {
+		cfg.Hubs["default"] = changed(cfg.Hubs["default"], func(h *config.Hub) {
+			h.Anonymous = false
+			h.Issuers = map[string]config.Issuer{"corp": {Issuer: "https://corp.example", JWKS: "http://127.0.0.1:1/keys"}}
+		})
+	})
+	p := n.connect()
+	p.say(request("/", "Authorization: Bearer "+newIssuer(t).token(t, "ann")))
+	if again := p.wantStatus(http.StatusServiceUnavailable).Header.Get("Retry-After"); again == "" {
+		t.Error("no Retry-After")
+	}
+	if got := n.metric("sluice_auth_failures_total", "reason=keys"); got != 1 {
+		t.Errorf("counted %v times", got)
+	}
+	p.Close()
+	n.settled()
+}
+
 // The budget is charged with a handshake that waits, and only with that.
 func TestHandshakesThatWaitAreChargedToTheBudget(t *testing.T) {
 	n, late := asks(t, func(cfg *config.Config) { cfg.Limits.Buffered = config.MiB })
