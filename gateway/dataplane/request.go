@@ -114,7 +114,7 @@ func (r *request) body(limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, large
 	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	data, err := readAll(io.LimitReader(r.Body, limit+1), r.ContentLength)
 	if err != nil {
 		return nil, badRequest("the body broke off")
 	}
@@ -122,6 +122,26 @@ func (r *request) body(limit int64) ([]byte, error) {
 		return nil, large
 	}
 	return data, nil
+}
+
+// trusted is how many bytes room is made for because they are announced.
+const trusted = 64 << 10
+
+// readAll is io.ReadAll for a body of a size that is announced, -1 if it is
+// not: when some of it has come, there is room for the rest, and no garbage.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	if size <= 0 {
+		return io.ReadAll(r)
+	}
+	data := make([]byte, min(size, trusted))
+	n, err := io.ReadFull(r, data)
+	if err == nil && size > trusted {
+		data = slices.Grow(data, int(size-trusted))[:size]
+		var rest int
+		rest, err = io.ReadFull(r, data[n:])
+		n += rest
+	}
+	return data[:n], err
 }
 
 // object reads a body of JSON into v.
