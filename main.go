@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +38,7 @@ import (
 	"sluice/gateway/doctor"
 	"sluice/gateway/notify"
 	"sluice/gateway/remote"
+	"sluice/gateway/trace"
 	"sluice/gateway/upstream/echo"
 	"sluice/gateway/upstream/webhook"
 	"sluice/metrics"
@@ -236,11 +239,17 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	v.Loops = gateway.Loops(cfg)
 	v.ProtocolErrorKinds = session.Kinds()
 	set := metrics.New(v)
+	tracer, err := openTracer(cfg, set, log, v.Version)
+	if err != nil {
+		return err
+	}
+	defer closeTracer(tracer, log)
 	g, err := gateway.New(gateway.Options{
 		Config:   cfg,
 		Log:      log,
 		Metrics:  set,
 		Schemes:  map[string]gateway.Open{"echo": echo.Open, "http": webhook.Open, "https": webhook.Open},
+		Tracer:   tracer,
 		Buffered: memory / 4,
 	})
 	if err != nil {
@@ -251,10 +260,11 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 		log.Warn("open to everybody", "what", open)
 	}
 
-	r := &reloader{file: file, cfg: cfg, gateway: g, log: log, level: &level}
+	r := &reloader{file: file, gateway: g, log: log, level: &level}
+	r.cfg.Store(cfg)
 	r.ok.Store(true)
 	set.GaugeFunc("sluice_config_last_reload_successful", "1 while the configuration file that was read last is in force.", r.successful)
-	closeAdmin, err := serveAdmin(cfg, g, set, log, v)
+	closeAdmin, err := serveAdmin(&r.cfg, g, set, log, v)
 	if err != nil {
 		g.Close()
 		return err
@@ -290,6 +300,34 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 			<-served
 			return err
 		}
+	}
+}
+
+// openTracer returns what traces handshakes and events, nil if that is not
+// wanted.
+func openTracer(cfg *config.Config, set *metrics.Set, log *slog.Logger, version string) (*trace.Tracer, error) {
+	if cfg.Trace.Endpoint == "" {
+		return nil, nil
+	}
+	t, err := trace.New(trace.Options{Endpoint: cfg.Trace.Endpoint, Sample: cfg.Trace.Sample, Version: version, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	set.GaugeFunc("sluice_trace_queue_spans", "Spans that wait to be sent to the collector of traces.",
+		func() float64 { return float64(t.Counts().Waiting) })
+	set.CounterFunc("sluice_trace_spans_exported_total", "Spans that the collector of traces has taken.",
+		func() float64 { return float64(t.Counts().Exported) })
+	set.CounterFunc("sluice_trace_spans_dropped_total", "Spans for which the queue had no room, or that the collector of traces did not take.",
+		func() float64 { return float64(t.Counts().Dropped) })
+	return t, nil
+}
+
+// closeTracer sends the last spans, if that does not take long.
+func closeTracer(t *trace.Tracer, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := t.Close(ctx); err != nil {
+		log.Warn("the last traces were not sent", "err", err)
 	}
 }
 
@@ -342,19 +380,31 @@ func limitMemory(log *slog.Logger) int64 {
 	return limit
 }
 
-// serveAdmin starts the private listener, if there is to be one.
-func serveAdmin(cfg *config.Config, g *gateway.Gateway, set *metrics.Set, log *slog.Logger, v metrics.Options) (closeIt func(), err error) {
-	if cfg.Admin.Off() {
+// serveAdmin starts the private listener, if there is to be one. inForce is the
+// configuration, which reloads change.
+func serveAdmin(inForce *atomic.Pointer[config.Config], g *gateway.Gateway, set *metrics.Set, log *slog.Logger, v metrics.Options) (closeIt func(), err error) {
+	listen := inForce.Load().Admin
+	if listen.Off() {
 		return func() {}, nil
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(set, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	ln, err := net.Listen("tcp", cfg.Admin.Listen)
+	ln, err := net.Listen("tcp", listen.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	server := &http.Server{
-		Handler:           admin.Handler(admin.Options{Gatherer: registry, Ready: g.Ready, Info: "sluice " + v.Version}),
+		Handler: admin.Handler(admin.Options{
+			Gatherer:  registry,
+			Ready:     g.Ready,
+			Info:      "sluice " + v.Version,
+			Hosts:     func() []string { return inForce.Load().Admin.Hosts },
+			Hubs:      func() []admin.Hub { return consoleHubs(inForce.Load()) },
+			Node:      g,
+			Authorize: g.Authorize,
+			API:       g.API(),
+			Clients:   g.Addr(),
+		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -372,10 +422,28 @@ func serveAdmin(cfg *config.Config, g *gateway.Gateway, set *metrics.Set, log *s
 	}, nil
 }
 
+// consoleHubs is what the console is told of the hubs.
+func consoleHubs(cfg *config.Config) []admin.Hub {
+	var hubs []admin.Hub
+	for _, name := range slices.Sorted(maps.Keys(cfg.Hubs)) {
+		h := cfg.Hubs[name]
+		scheme, _, _ := strings.Cut(h.Upstream.URL, ":")
+		hubs = append(hubs, admin.Hub{
+			Name:         name,
+			Paths:        append(slices.Clone(h.Paths), "/client/hubs/"+name),
+			Upstream:     scheme,
+			Subprotocols: h.Subprotocols,
+			Anonymous:    h.Anonymous,
+			Keyed:        len(cfg.APIKeys)+len(cfg.Keys)+len(h.Keys) > 0,
+		})
+	}
+	return hubs
+}
+
 // reloader puts the configuration file into force again when it is told to.
 type reloader struct {
 	file    string
-	cfg     *config.Config
+	cfg     atomic.Pointer[config.Config] // what is in force
 	gateway *gateway.Gateway
 	log     *slog.Logger
 	level   *slog.LevelVar
@@ -386,7 +454,7 @@ type reloader struct {
 func (r *reloader) reload() {
 	next, err := load(r.file)
 	if err == nil {
-		if restart := r.cfg.Changes(next); len(restart) > 0 {
+		if restart := r.cfg.Load().Changes(next); len(restart) > 0 {
 			err = fmt.Errorf("only a restart can change %s", strings.Join(restart, ", "))
 		}
 	}
@@ -398,7 +466,7 @@ func (r *reloader) reload() {
 		r.log.Error("configuration not reloaded, the running one stays in force", "err", err)
 		return
 	}
-	r.cfg = next
+	r.cfg.Store(next)
 	r.level.UnmarshalText([]byte(next.Log.Level))
 	r.log.Info("configuration reloaded")
 }

@@ -147,6 +147,7 @@ const retryAfter = 5
 // they are accepted.
 func (l *loop) welcome(conn netpoll.Conn) {
 	if l.g.pending.Load() >= l.g.settings.Load().pending {
+		l.g.metrics.Reached(metrics.LimitPendingHandshakes)
 		l.turnAway(conn)
 		return
 	}

@@ -97,7 +97,7 @@ func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
 // verify has a token verified beside the loop. It is false when too many are.
 func (l *loop) verify(c *client, hs *hubSettings, token, host string) bool {
 	ref := c.ref()
-	return l.g.beside.try(func() {
+	began := l.g.beside.try(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), verifyTime)
 		defer cancel()
 		client, err := hs.clients.Verify(ctx, token, host, time.Now())
@@ -110,6 +110,10 @@ func (l *loop) verify(c *client, hs *hubSettings, token, host string) bool {
 			return true
 		}}, 0)
 	})
+	if !began {
+		l.g.metrics.Reached(metrics.LimitVerifications)
+	}
+	return began
 }
 
 // verifyTime bounds the verification of a token, key set fetches included.
@@ -153,6 +157,9 @@ func (l *loop) recall(c *client) (head, rest []byte, hs *hubSettings, err error)
 // present asks the upstream whether it wants a client, if it cares, and lets
 // the client in otherwise.
 func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, rest []byte) {
+	if client != nil {
+		c.name(client.User)
+	}
 	if hs.traits.Events&upstream.Connect == 0 {
 		l.letIn(c, hs, client, upstream.Reply{}, rest)
 		return
@@ -161,11 +168,7 @@ func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, re
 		l.refuse(c, errBusy)
 		return
 	}
-	ev := upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client)}
-	if client != nil {
-		ev.User = client.User
-	}
-	l.ask(c, hs, ev)
+	l.ask(c, hs, upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client), Parent: l.traceOf(c)})
 }
 
 // requestOf is what the upstream is told of a handshake.
@@ -202,8 +205,9 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 		l.refuseAs(c, turnedDown(v), metrics.ResultForbidden)
 		return
 	}
+	c.accepted(r)
 	_, rest, hs, err := l.recall(c)
-	if err == nil && c.held.petition.client == nil && v.User == "" && !hs.anonymous {
+	if err == nil && c.held.petition.client == nil && c.UserID() == "" && !hs.anonymous {
 		l.g.metrics.AuthFailed(metrics.AuthMissing)
 		err = errUnauthorized
 	}
@@ -212,6 +216,14 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 		return
 	}
 	l.letIn(c, hs, c.held.petition.client, r, rest)
+}
+
+// accepted keeps what the upstream, which accepts c, says about it.
+func (c *client) accepted(r upstream.Reply) {
+	if r.Verdict != nil {
+		c.name(r.Verdict.User)
+	}
+	c.remember(r.State)
 }
 
 // turnedDown is the answer to a client that the upstream does not want.
@@ -284,25 +296,20 @@ func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream
 // endow gives c what its token and the upstream say that it has. It is false
 // when there are too many groups.
 func (l *loop) endow(c *client, client *auth.Client, r upstream.Reply) bool {
-	var user string
 	var groups, roles []string
 	if client != nil {
-		user, groups, roles = client.User, client.Groups, client.Roles
+		groups, roles = client.Groups, client.Roles
 	}
 	if v := r.Verdict; v != nil {
-		if v.User != "" {
-			user = v.User
-		}
 		groups = append(groups[:len(groups):len(groups)], v.Groups...)
 		roles = append(roles[:len(roles):len(roles)], v.Roles...)
 	}
 	if len(roles) > 0 {
 		c.granted().roles = auth.ParseRoles(roles)
 	}
-	c.remember(r.State)
 	if !l.join(c, groups) {
 		return false
 	}
-	l.enlist(c, user)
+	l.enlist(c)
 	return true
 }

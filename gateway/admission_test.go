@@ -186,8 +186,8 @@ func TestClientsThatDoNotWaitForTheVerdict(t *testing.T) {
 			})
 			ev.accept(c.verdict)
 			if c.told {
-				if bye := late.next(t, upstream.Disconnected); bye.From != ev.From {
-					t.Error("the end of another")
+				if bye := late.next(t, upstream.Disconnected); bye.From != ev.From || bye.User != "ann" {
+					t.Errorf("the end of another: %+v", bye.Event)
 				}
 			}
 			n.settled()

@@ -15,10 +15,7 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 	}
 	ev.Hub, ev.From = c.hub.name, c.ref()
 	if c.who != nil {
-		ev.Subprotocol, ev.State = c.subprotocol(), c.upstreamState()
-		if ev.User == "" {
-			ev.User = c.who.User
-		}
+		ev.User, ev.Subprotocol, ev.State = c.who.User, c.subprotocol(), c.upstreamState()
 	}
 	l.event = ev
 	r, inline := hs.upstream.Send(&l.event, l)
@@ -46,7 +43,6 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	}
 	c.waiting = false
 	if c.state == orphaned {
-		c.remember(r.State)
 		l.orphanAnswered(c, r)
 		return
 	}
@@ -83,6 +79,7 @@ func closedByUpstream(r upstream.Reply) metrics.Reason {
 // orphanAnswered frees the slot of a client whose socket is closed and whose
 // last event is answered.
 func (l *loop) orphanAnswered(c *client, r upstream.Reply) {
+	c.accepted(r)
 	switch {
 	case c.upgraded:
 		l.farewell(c)

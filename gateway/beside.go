@@ -1,12 +1,15 @@
 package gateway
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // beside runs what would keep a loop waiting: a bounded number of goroutines,
 // which end with their work.
 type beside struct {
 	mu     sync.Mutex
-	active int
+	active atomic.Int64 // changed under the lock
 	closed bool
 	ended  sync.WaitGroup
 }
@@ -18,10 +21,10 @@ const besideMost = 256
 func (b *beside) try(f func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || b.active == besideMost {
+	if b.closed || b.active.Load() == besideMost {
 		return false
 	}
-	b.active++
+	b.active.Add(1)
 	b.ended.Go(func() {
 		defer b.done()
 		f()
@@ -32,7 +35,7 @@ func (b *beside) try(f func()) bool {
 func (b *beside) done() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.active--
+	b.active.Add(-1)
 }
 
 // close waits for what is under way, and refuses everything from now on.

@@ -79,6 +79,7 @@ func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) 
 // It is nil when the budget is used up.
 func (g *Gateway) shared(frame []byte) *session.Shared {
 	if !g.budget.Take(cap(frame)) {
+		g.metrics.Reached(metrics.LimitBuffered)
 		return nil
 	}
 	return session.NewShared(frame, func(b []byte) { g.budget.Give(cap(b)) })

@@ -99,7 +99,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 
 	if !c.upgraded {
 		if c.state == heading || c.state == asking {
-			l.metrics.Handshake(metrics.ResultClientGone, l.since(c.began))
+			l.handshaken(c, metrics.ResultClientGone)
 		}
 		if c.waiting {
 			c.state = orphaned
@@ -139,6 +139,7 @@ func (l *loop) vacate(c *client) {
 	if !c.upgraded {
 		l.g.pending.Add(-1)
 		l.metrics.Gauge(metrics.HandshakesInFlight, -1)
+		delete(l.traced, c)
 	}
 	l.slab.put(c)
 }

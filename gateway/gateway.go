@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/trace"
 	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
@@ -34,6 +35,7 @@ type Options struct {
 	Log      *slog.Logger
 	Metrics  *metrics.Set    // made with as many loops as Loops says
 	Schemes  map[string]Open // the protocols spoken to upstreams, by URL scheme
+	Tracer   *trace.Tracer   // nil: nothing is traced
 	Buffered int64           // bytes buffered at most for all clients, unless configured
 }
 
@@ -54,6 +56,7 @@ func Loops(cfg *config.Config) int {
 type Gateway struct {
 	log         *slog.Logger
 	metrics     *metrics.Set
+	tracer      *trace.Tracer
 	schemes     map[string]Open
 	settings    atomic.Pointer[settings]
 	drainConfig atomic.Pointer[config.Drain]
@@ -98,6 +101,7 @@ func New(o Options) (_ *Gateway, err error) {
 	g := &Gateway{
 		log:      o.Log,
 		metrics:  o.Metrics,
+		tracer:   o.Tracer,
 		schemes:  o.Schemes,
 		buffered: o.Buffered,
 		budget:   session.NewBudget(o.Buffered),
@@ -180,23 +184,38 @@ func (g *Gateway) listen(cfg *config.Config) ([]*netpoll.Listener, error) {
 	return netpoll.Listen(cfg.Listen, Loops(cfg), o)
 }
 
-// export adds the values that belong to no loop to the metrics.
+// export adds the values that belong to no loop to the metrics. A scrape reads
+// them without a lock.
 func (g *Gateway) export() {
-	g.metrics.GaugeFunc("sluice_connections_limit", "Connections that this node accepts at most.",
-		func() float64 { return float64(g.settings.Load().connections) })
-	g.metrics.GaugeFunc("sluice_buffered_bytes", "Bytes buffered for all clients.",
-		func() float64 { return float64(g.budget.Used()) })
-	g.metrics.GaugeFunc("sluice_buffered_bytes_limit", "Bytes that may be buffered for all clients.",
-		func() float64 { return float64(g.budget.Limit()) })
-	g.metrics.GaugeFunc("sluice_draining", "1 while the node leaves service.",
-		func() float64 {
-			if g.draining.Load() {
-				return 1
-			}
-			return 0
-		})
-	g.metrics.GaugeFunc("sluice_http_connections", "Connections that speak plain HTTP on the clients' port.",
-		func() float64 { return float64(g.http.count.Load()) })
+	gauge := func(name, help string, f func() int64) {
+		g.metrics.GaugeFunc("sluice_"+name, help, func() float64 { return float64(f()) })
+	}
+	gauge("connections_limit", "Connections that this node accepts at most.",
+		func() int64 { return g.settings.Load().connections })
+	gauge("handshakes_limit", "Handshakes that may be in flight.",
+		func() int64 { return g.settings.Load().pending })
+	gauge("verifications_in_flight", "Tokens that are verified beside the loops.", g.beside.active.Load)
+	gauge("draining", "1 while the node leaves service.", func() int64 {
+		if g.draining.Load() {
+			return 1
+		}
+		return 0
+	})
+	gauge("buffered_bytes", "Bytes buffered for all clients.", g.budget.Used)
+	gauge("buffered_bytes_limit", "Bytes that may be buffered for all clients.", g.budget.Limit)
+	gauge("mailbox_bytes", "Bytes of pushes that wait for the fullest of the loops.", g.mailboxBytes)
+	gauge("mailbox_bytes_limit", "Bytes of pushes that may wait for one loop.",
+		func() int64 { return g.settings.Load().mailbox })
+	gauge("http_connections", "Connections that speak plain HTTP on the clients' port.", g.http.count.Load)
+	gauge("http_connections_limit", "Connections that may speak plain HTTP on the clients' port.", g.http.limit.Load)
+}
+
+// mailboxBytes is what the fullest mailbox holds.
+func (g *Gateway) mailboxBytes() (most int64) {
+	for _, l := range g.loops {
+		most = max(most, l.mail.bytes.Load())
+	}
+	return most
 }
 
 // Addr is where clients connect.

@@ -17,6 +17,7 @@ import (
 	"sluice/gateway/dataplane"
 	"sluice/gateway/delivery"
 	"sluice/gateway/handshake"
+	"sluice/metrics"
 	"sluice/netpoll"
 )
 
@@ -54,7 +55,7 @@ func newHTTPSide(g *Gateway) *httpSide {
 	h.api = dataplane.Handler(dataplane.Options{
 		Node:      g,
 		Hubs:      func(name string) bool { return g.settings.Load().hubs[name] != nil },
-		Authorize: g.authorize,
+		Authorize: g.Authorize,
 		Token:     g.token,
 		Endpoint:  func() string { return g.settings.Load().endpoint },
 		Log:       g.log,
@@ -79,6 +80,7 @@ func (h *httpSide) offer(s handedOver) bool {
 	}
 	if h.count.Add(1) > h.limit.Load() {
 		h.count.Add(-1)
+		h.g.metrics.Reached(metrics.LimitHTTPConnections)
 		return false
 	}
 	select {
@@ -86,6 +88,7 @@ func (h *httpSide) offer(s handedOver) bool {
 		return true
 	default:
 		h.count.Add(-1)
+		h.g.metrics.Reached(metrics.LimitHTTPQueue)
 		return false
 	}
 }
@@ -218,12 +221,15 @@ func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const maxPush = 1 << 20
 
 // serveAPI serves the data plane, as long as there is memory for what it reads.
-func (h *httpSide) serveAPI(w http.ResponseWriter, r *http.Request) {
+func (h *httpSide) serveAPI(to http.ResponseWriter, r *http.Request) {
+	w := &statusWriter{ResponseWriter: to, status: http.StatusOK}
+	defer func() { h.g.metrics.Answered(w.status) }()
 	body := maxPush
 	if r.ContentLength >= 0 && r.ContentLength < maxPush {
 		body = int(r.ContentLength)
 	}
 	if !h.g.budget.Take(body) {
+		h.g.metrics.Reached(metrics.LimitBuffered)
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -234,8 +240,25 @@ func (h *httpSide) serveAPI(w http.ResponseWriter, r *http.Request) {
 	h.api.ServeHTTP(w, r)
 }
 
-// authorize is nil if a request to the data plane of a hub is a backend's.
-func (g *Gateway) authorize(r *http.Request, hub string) error {
+// statusWriter remembers what status an answer has.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// API is the data plane, below /api/, as it is on the clients' port.
+func (g *Gateway) API() http.Handler { return http.HandlerFunc(g.http.serveAPI) }
+
+// Authorize is nil if a request to the data plane of a hub is a backend's.
+func (g *Gateway) Authorize(r *http.Request, hub string) error {
 	err := g.settings.Load().dataPlane.Check(r, hub)
 	var e *auth.Error
 	if errors.As(err, &e) {

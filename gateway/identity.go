@@ -99,14 +99,18 @@ func (c *client) Groups() int {
 	return c.roster().groups.Count(&c.who.Member)
 }
 
-// enlist makes a session of a user known.
-func (l *loop) enlist(c *client, user string) {
-	if user == "" {
-		return
+// name says who c is, before it is a session.
+func (c *client) name(user string) {
+	if user != "" {
+		c.identify().User = user
 	}
-	who := c.identify()
-	who.User = user
-	c.roster().users.Add(&who.Member)
+}
+
+// enlist makes the session of a user known.
+func (l *loop) enlist(c *client) {
+	if c.UserID() != "" {
+		c.roster().users.Add(&c.who.Member)
+	}
 }
 
 // join makes c a member of groups, of all or, when that would be too many, of
@@ -125,6 +129,7 @@ func (l *loop) join(c *client, groups []string) bool {
 			}
 		}
 		if had > most {
+			l.g.metrics.Reached(metrics.LimitGroups)
 			return false
 		}
 	}

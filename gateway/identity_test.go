@@ -35,7 +35,8 @@ func TestUsersAndGroupsAreCheap(t *testing.T) {
 		}
 		before := heapBytes()
 		for i, c := range members {
-			l.enlist(c, fmt.Sprintf("user-%011d", i)) // 16 bytes
+			c.name(fmt.Sprintf("user-%011d", i)) // 16 bytes
+			l.enlist(c)
 		}
 		users := heapBytes()
 		for _, c := range members {

@@ -31,7 +31,9 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/notify":                  {},
 		"sluice/gateway/dataplane/dataplanetest": {"sluice/gateway/delivery"},
 		"sluice/gateway/remote":                  {"sluice/gateway/auth", "sluice/gateway/config", "sluice/gateway/delivery"},
-		"sluice/gateway/upstream":                {"sluice/gateway/config", "sluice/metrics", "sluice/session"},
+		"sluice/gateway/trace":                   {},
+		"sluice/gateway/trace/tracetest":         {},
+		"sluice/gateway/upstream":                {"sluice/gateway/config", "sluice/gateway/trace", "sluice/metrics", "sluice/session"},
 		"sluice/gateway/upstream/echo":           {"sluice/gateway/upstream"},
 		"sluice/gateway/upstream/webhook":        {"sluice/gateway/config", "sluice/gateway/upstream", "sluice/netpoll", "sluice/session"},
 	}

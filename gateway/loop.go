@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/gateway/handshake"
+	"sluice/gateway/trace"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -50,7 +51,8 @@ type loop struct {
 	out   []byte         // frames for the client at hand; empty between two callbacks
 	event upstream.Event // what the upstream is told: on the heap once, not once a message
 
-	stalled  map[*client]struct{} // clients that do not read as fast as we write
+	stalled  map[*client]struct{}    // clients that do not read as fast as we write
+	traced   map[*client]*trace.Span // handshakes under way whose head is known; nil: nothing is traced
 	idleHeld []*held
 	drain    *drain // nil while serving
 	over     bool   // everything was dropped; the last letters are read
@@ -73,6 +75,9 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 		random:  rand.New(rand.NewPCG(uint64(start.UnixNano()), uint64(index))),
 		start:   start,
 		stalled: make(map[*client]struct{}),
+	}
+	if g.tracer != nil {
+		l.traced = make(map[*client]*trace.Span)
 	}
 	if l.waker, err = netpoll.NewWaker(); err != nil {
 		return nil, err
@@ -272,6 +277,7 @@ func (l *loop) hold(c *client, p []byte) bool {
 			h = new(held)
 		}
 		if h.buf = l.context.Pool.Get(len(p)); h.buf == nil {
+			l.g.metrics.Reached(metrics.LimitBuffered)
 			return false
 		}
 		c.held = h
@@ -279,6 +285,7 @@ func (l *loop) hold(c *client, p []byte) bool {
 	if cap(h.buf) < len(p) {
 		grown := l.context.Pool.Grow(h.buf, len(p))
 		if grown == nil {
+			l.g.metrics.Reached(metrics.LimitBuffered)
 			return false
 		}
 		h.buf = grown

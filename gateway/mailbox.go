@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"sluice/gateway/upstream"
+	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
 )
@@ -26,8 +28,8 @@ type letter struct {
 type mailbox struct {
 	mu     sync.Mutex
 	in     []letter
-	bytes  int // of pushes in it and in out
 	closed bool
+	bytes  atomic.Int64 // of pushes in it and in out; read without the lock
 
 	out  []letter // the loop's own: what it is working off
 	next int
@@ -42,10 +44,14 @@ func (l *loop) post(lt letter, size int) bool {
 	m := &l.mail
 	m.mu.Lock()
 	defer m.mu.Unlock() // behind Wake: once the mailbox is closed, nobody touches the waker
-	if m.closed || size > 0 && m.bytes+size > l.g.settings.Load().mailbox {
+	switch {
+	case m.closed:
+		return false
+	case size > 0 && m.bytes.Load()+int64(size) > l.g.settings.Load().mailbox:
+		l.g.metrics.Reached(metrics.LimitMailbox)
 		return false
 	}
-	m.bytes += size
+	m.bytes.Add(int64(size))
 	m.in = append(m.in, lt)
 	l.waker.Wake()
 	return true
@@ -103,11 +109,7 @@ func (m *mailbox) swap() bool {
 }
 
 // delivered says that a push of that size has left the mailbox.
-func (m *mailbox) delivered(size int) {
-	m.mu.Lock()
-	m.bytes -= size
-	m.mu.Unlock()
-}
+func (m *mailbox) delivered(size int) { m.bytes.Add(-int64(size)) }
 
 // close refuses further letters.
 func (m *mailbox) close() {

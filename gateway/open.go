@@ -85,6 +85,7 @@ func (l *loop) answerHead(c *client, head, rest []byte) {
 		l.handOver(c, head, rest)
 		return
 	}
+	l.beginTrace(c)
 	hub, hs, err := l.g.admits(s, h)
 	if err != nil {
 		l.refuse(c, err)
@@ -114,7 +115,11 @@ func (g *Gateway) room(s *settings) error {
 	switch {
 	case g.draining.Load():
 		return errDraining
-	case g.sessions.Load() >= s.connections || g.crowded():
+	case g.sessions.Load() >= s.connections:
+		g.metrics.Reached(metrics.LimitConnections)
+		return errBusy
+	case g.crowded():
+		g.metrics.Reached(metrics.LimitBuffered)
 		return errBusy
 	}
 	return nil
@@ -125,7 +130,7 @@ func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
 	l.g.pending.Add(-1)
 	l.g.sessions.Add(1)
 	l.metrics.Gauge(metrics.HandshakesInFlight, -1)
-	l.metrics.Handshake(metrics.ResultOK, l.since(c.began))
+	parent := l.handshaken(c, metrics.ResultOK)
 	l.metrics.Opened(c.hub.index)
 
 	c.state = open
@@ -143,7 +148,7 @@ func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
 	interval := l.g.settings.Load().interval
 	c.Heartbeat.Seen(l.now - session.Tick(l.random.Uint32N(uint32(interval/2+1))))
 	l.overdue(c)
-	l.ask(c, hs, upstream.Event{Type: upstream.Connected})
+	l.ask(c, hs, upstream.Event{Type: upstream.Connected, Parent: parent})
 }
 
 // subprotocol points at the hub's own copy of name.
@@ -168,7 +173,7 @@ func (l *loop) refuse(c *client, err error) {
 // refuseAs is refuse with a result to be counted as.
 func (l *loop) refuseAs(c *client, e *handshake.Error, as metrics.Result) {
 	l.letGo(c)
-	l.metrics.Handshake(as, l.since(c.began))
+	l.handshaken(c, as)
 	again := 0
 	if e.Status == http.StatusServiceUnavailable {
 		again = retryAfter

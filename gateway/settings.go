@@ -45,8 +45,8 @@ type settings struct {
 	queue                    int
 	queueAge                 session.Tick
 	closeTime                session.Tick
-	groups                   int // of a session
-	mailbox                  int // bytes of pushes, a loop
+	groups                   int   // of a session
+	mailbox                  int64 // bytes of pushes, a loop
 }
 
 // hub is a namespace of sessions. It lives as long as the process knows its
@@ -108,7 +108,7 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		queueAge:   ticks(lim.QueueAge),
 		closeTime:  ticks(lim.Close),
 		groups:     lim.Groups,
-		mailbox:    int(lim.Mailbox),
+		mailbox:    int64(lim.Mailbox),
 	}
 	s.early = s.interval / 16
 	s.connections = g.maximum
@@ -244,6 +244,7 @@ func (g *Gateway) openUpstream(r *revision, h *hub, hs *hubSettings) error {
 		ID:       g.ids.Encode,
 		Budget:   g.budget,
 		Metrics:  g.metrics.Upstream(h.name),
+		Tracer:   g.tracer,
 		Log:      g.log,
 	})
 	if err != nil {

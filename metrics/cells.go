@@ -23,25 +23,41 @@ func (c *cells) publish() {
 	}
 }
 
-// Where a loop's cells are. A histogram's region is its buckets and then its
-// sum.
+// Where a loop's cells are.
 const (
-	atCounters      = 0
-	atGauges        = atCounters + int(counterCount)
-	atClosed        = atGauges + int(gaugeCount) // [reason][code]
-	atHandshakes    = atClosed + int(reasonCount)*codeCount
-	atRateLimited   = atHandshakes + int(resultCount)
-	atDropped       = atRateLimited + int(scopeCount)
-	atAcceptErrors  = atDropped + int(dropCount)
-	atLifetime      = atAcceptErrors + len(errnoLabels)
-	atHandshakeTime = atLifetime + histogramCells
-	atPingRTT       = atHandshakeTime + histogramCells
-	atLoopLag       = atPingRTT + histogramCells
-	atReceivedSize  = atLoopLag + histogramCells
-	atSentSize      = atReceivedSize + histogramCells
-	atDelivery      = atSentSize + histogramCells
-	atKinds         = atDelivery + histogramCells // as many as the Set has kinds; last
+	atCounters     = 0
+	atGauges       = atCounters + int(counterCount)
+	atClosed       = atGauges + int(gaugeCount) // [reason][code]
+	atHandshakes   = atClosed + int(reasonCount)*codeCount
+	atRateLimited  = atHandshakes + int(resultCount)
+	atDropped      = atRateLimited + int(scopeCount)
+	atAcceptErrors = atDropped + int(dropCount)
+	atKinds        = atAcceptErrors + len(errnoLabels) // as many as the Set has kinds; last
 )
+
+// Which of a loop's histograms is which.
+const (
+	lifetime = iota
+	handshakeTime
+	pingRTT
+	loopLag
+	receivedSize
+	sentSize
+	deliveryTime
+
+	histogramCount
+)
+
+// boundsOf are the bounds of each.
+var boundsOf = [histogramCount]*bounds{
+	lifetime:      &lifetimeBounds,
+	handshakeTime: &handshakeBounds,
+	pingRTT:       &pingBounds,
+	loopLag:       &lagBounds,
+	receivedSize:  &sizeBounds,
+	sentSize:      &sizeBounds,
+	deliveryTime:  &deliveryBounds,
+}
 
 // Where the cells are that a loop has for each hub.
 const (

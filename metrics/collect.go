@@ -3,6 +3,7 @@ package metrics
 import (
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -19,7 +20,7 @@ func (s *Set) Collect(out chan<- prometheus.Metric) {
 	upstreams := maps.Clone(s.upstreams)
 	s.mu.Unlock()
 
-	c := collection{cells: make([]*cells, len(s.loops)), out: out}
+	c := collection{loops: s.loops, cells: make([]*cells, len(s.loops)), out: out}
 	for i, l := range s.loops {
 		c.cells[i] = &l.cells
 	}
@@ -33,10 +34,12 @@ func (s *Set) Collect(out chan<- prometheus.Metric) {
 		"kind", atKinds, s.kinds)
 	c.health()
 	s.authFailures(c)
+	s.limits(c)
+	s.requests(c)
 	s.collectHubs(c, hubs, other)
 	collectUpstreams(c, upstreams)
-	for _, g := range funcs {
-		c.send(g.desc, prometheus.GaugeValue, g.f())
+	for _, n := range funcs {
+		c.send(n.desc, n.kind, n.f())
 	}
 }
 
@@ -44,7 +47,7 @@ func (c collection) connections() {
 	c.counter("connections_accepted_total", "Connections taken from the listener.", AcceptedConnections)
 	c.closed()
 	c.histogram(family("connection_duration_seconds", "Time from the handshake to the end of a connection."),
-		atLifetime, &lifetimeBounds)
+		lifetime)
 	c.gauge("drain_remaining_connections", "Connections that a drain has still to end.", DrainRemaining)
 }
 
@@ -63,7 +66,7 @@ func (c collection) closed() {
 func (c collection) handshakes() {
 	c.labelled("handshakes_total", "Handshakes ended.", "result", atHandshakes, labels(resultCount))
 	c.histogram(family("handshake_duration_seconds", "Time from accept to the end of the handshake."),
-		atHandshakeTime, &handshakeBounds)
+		handshakeTime)
 	c.gauge("handshakes_in_flight", "Connections whose handshake has not ended.", HandshakesInFlight)
 }
 
@@ -71,8 +74,8 @@ func (c collection) traffic() {
 	c.counter("received_bytes_total", "Bytes read from clients, framing included.", receivedBytes)
 	c.counter("sent_bytes_total", "Bytes written to clients, framing included.", sentBytes)
 	sizes := family("message_size_bytes", "Payload of messages.", "direction")
-	c.histogram(sizes, atReceivedSize, &sizeBounds, "received")
-	c.histogram(sizes, atSentSize, &sizeBounds, "sent")
+	c.histogram(sizes, receivedSize, "received")
+	c.histogram(sizes, sentSize, "sent")
 	c.gauge("send_queue_bytes", "Bytes that wait until clients read.", SendQueueBytes)
 	c.counter("slow_consumers_total", "Connections ended because the client did not read.", SlowConsumers)
 	c.labelled("messages_dropped_total", "Messages that did not arrive.", "reason", atDropped, labels(dropCount))
@@ -80,16 +83,16 @@ func (c collection) traffic() {
 		"scope", atRateLimited, labels(scopeCount))
 	c.gauge("parked_sessions", "Sessions that read nothing until something else is done.", ParkedSessions)
 	c.histogram(family("delivery_latency_seconds", "Time from a push's arrival at the node to its write to the socket."),
-		atDelivery, &deliveryBounds)
+		deliveryTime)
 	c.gauge("group_memberships", "Pairs of a connection and a group that it is in.", GroupMemberships)
 	c.gauge("groups", "Groups that have members, one for each loop that has some of them.", Groups)
 }
 
 func (c collection) health() {
 	c.counter("pings_sent_total", "Heartbeats sent to silent clients.", PingsSent)
-	c.histogram(family("ping_rtt_seconds", "Time from a ping to its pong."), atPingRTT, &pingBounds)
+	c.histogram(family("ping_rtt_seconds", "Time from a ping to its pong."), pingRTT)
 	c.histogram(family("loop_lag_seconds", "How much later than due the ticks of the loops were served."),
-		atLoopLag, &lagBounds)
+		loopLag)
 	c.counter("stale_events_total", "Poller events for sessions that had ended.", StaleEvents)
 	c.labelled("accept_errors_total", "Failures to accept a connection.", "errno", atAcceptErrors, errnoLabels[:])
 	c.counter("panics_total", "Panics recovered.", Panics)
@@ -99,6 +102,23 @@ func (s *Set) authFailures(c collection) {
 	desc := family("auth_failures_total", "Tokens and keys that were not accepted.", "reason")
 	for f := range authFailureCount {
 		c.send(desc, prometheus.CounterValue, float64(s.auth[f].Load()), f.String())
+	}
+}
+
+func (s *Set) limits(c collection) {
+	desc := family("limit_reached_total", "Times that something was refused because a bound of the node was reached.", "limit")
+	for l := range limitCount {
+		c.send(desc, prometheus.CounterValue, float64(s.reached[l].Load()), l.String())
+	}
+}
+
+// requests exports the statuses that have occurred.
+func (s *Set) requests(c collection) {
+	desc := family("api_requests_total", "Requests to the data plane, by the status of the answer.", "code")
+	for i := range s.answers {
+		if n := s.answers[i].Load(); n > 0 {
+			c.send(desc, prometheus.CounterValue, float64(n), strconv.Itoa(leastStatus+i))
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 // collection is one scrape: where the metrics go, and the cells of the same
 // thing at each loop, which are exported as their sum.
 type collection struct {
+	loops []*Loop
 	cells []*cells
 	out   chan<- prometheus.Metric
 }
@@ -23,14 +24,6 @@ func (c collection) sum(at int) (n uint64) {
 // level is the sum of cells that go up and down: those of one loop may be
 // negative, in two's complement.
 func (c collection) level(at int) float64 { return float64(int64(c.sum(at))) }
-
-// total is the sum of cells that are floats.
-func (c collection) total(at int) (v float64) {
-	for _, cells := range c.cells {
-		v += math.Float64frombits(cells.seen[at].Load())
-	}
-	return v
-}
 
 func (c collection) counter(name, help string, which Counter) {
 	c.send(family(name, help), prometheus.CounterValue, float64(c.sum(atCounters+int(which))))
@@ -49,26 +42,20 @@ func (c collection) labelled(name, help, label string, at int, values []string) 
 	}
 }
 
-// histogram exports the histogram that begins at a place. While a loop
-// publishes, its buckets and its sum may be a tick apart; the count is always
-// that of the buckets.
-func (c collection) histogram(desc *prometheus.Desc, at int, b *bounds, labels ...string) {
-	var n [overBound + 1]uint64
-	for i := range n {
-		n[i] = c.sum(at + i)
+// histogram exports one of the loops' histograms. While a loop publishes, its
+// buckets and its sum may be a tick apart; the count is always that of the
+// buckets.
+func (c collection) histogram(desc *prometheus.Desc, which int, labels ...string) {
+	b := boundsOf[which]
+	d := &distribution{desc: desc, labels: prometheus.MakeLabelPairs(desc, labels), bounds: b, cells: make([]uint64, b.cells())}
+	for _, l := range c.loops {
+		seen := l.histograms[which].seen
+		for i := range d.cells {
+			d.cells[i] += seen[i].Load()
+		}
+		d.sum += math.Float64frombits(seen[len(d.cells)].Load())
 	}
-	c.sendHistogram(desc, b, &n, c.total(at+sumCell), labels...)
-}
-
-// sendHistogram exports the histogram that has n[i] observations in bucket i.
-func (c collection) sendHistogram(desc *prometheus.Desc, b *bounds, n *[overBound + 1]uint64, sum float64, labels ...string) {
-	var count uint64
-	buckets := make(map[float64]uint64, bounded)
-	for i := range b {
-		count += n[i]
-		buckets[b[i]] = count
-	}
-	c.out <- prometheus.MustNewConstHistogram(desc, count+n[overBound], sum, buckets, labels...)
+	c.out <- d
 }
 
 func (c collection) send(desc *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {

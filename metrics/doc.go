@@ -18,7 +18,16 @@
 // declares, but for the hub, whose number is bounded. Families with small label
 // sets are exported from the start with zeros, so that rate() sees the first
 // event; sluice_connections_closed_total and sluice_upstream_requests_total,
-// whose labels multiply, are exported per combination once it has occurred.
+// whose labels multiply, and sluice_api_requests_total, which has many codes,
+// are exported per combination once it has occurred.
+//
+// Histograms have native buckets, which a scrape by protobuf gets, and classic
+// ones, which every scrape gets. How long upstreams take has exemplars, where
+// calls are traced.
+//
+// Every bound that can refuse something has a metric: sluice_limit_reached_total
+// for those of the node, sluice_upstream_limit_reached_total for those of an
+// upstream, and the reason or result for what ends a session or a handshake.
 //
 // The package knows counters and not the gateway: what an event means is
 // decided where it is counted.

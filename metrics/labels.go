@@ -60,7 +60,6 @@ const (
 	ReasonBackend                         // closed through the data plane or by the upstream's reply
 	ReasonTokenExpired                    // the client's token ran out
 	ReasonHubRemoved                      // a reload took the hub away
-	ReasonHandedOver                      // the socket went to another owner
 
 	reasonCount
 )
@@ -90,7 +89,6 @@ func (r Reason) String() string {
 		ReasonBackend:           "backend",
 		ReasonTokenExpired:      "token_expired",
 		ReasonHubRemoved:        "hub_removed",
-		ReasonHandedOver:        "handed_over",
 	}[r]
 }
 
@@ -149,8 +147,6 @@ type Scope uint8
 
 const (
 	ScopeControl Scope = iota // control frames of a session
-	ScopeMessage              // messages of a session
-	ScopeIP                   // connections of an address
 
 	scopeCount
 )
@@ -159,8 +155,6 @@ const (
 func (s Scope) String() string {
 	return [scopeCount]string{
 		ScopeControl: "control",
-		ScopeMessage: "message",
-		ScopeIP:      "ip",
 	}[s]
 }
 
@@ -171,8 +165,6 @@ const (
 	DropSlowConsumer Drop = iota // the session's queue was over its bound
 	DropClosing                  // the session was ending
 	DropMemory                   // the node's budget for buffers was used up
-	DropMailbox                  // the loop's mailbox was full
-	DropUpstream                 // the upstream did not take it
 	DropExpired                  // it waited for longer than its TTL
 
 	dropCount
@@ -184,8 +176,6 @@ func (d Drop) String() string {
 		DropSlowConsumer: "slow_consumer",
 		DropClosing:      "closing",
 		DropMemory:       "memory",
-		DropMailbox:      "mailbox",
-		DropUpstream:     "upstream",
 		DropExpired:      "expired",
 	}[d]
 }
@@ -271,6 +261,60 @@ func (f AuthFailure) String() string {
 	}[f]
 }
 
+// Limit is a bound of the node that can refuse something. What bounds one
+// session ends it, and is the reason for that; what bounds an upstream is an
+// UpstreamLimit.
+type Limit uint8
+
+const (
+	LimitConnections       Limit = iota // sessions
+	LimitPendingHandshakes              // handshakes under way
+	LimitBuffered                       // bytes in buffers, of which newcomers may not have the last tenth
+	LimitVerifications                  // tokens that are verified beside the loops
+	LimitGroups                         // groups of a session
+	LimitMailbox                        // bytes of pushes that wait for a loop
+	LimitHTTPConnections                // connections of the HTTP server
+	LimitHTTPQueue                      // connections that it has not taken yet
+
+	limitCount
+)
+
+// String is the label value.
+func (l Limit) String() string {
+	return [limitCount]string{
+		LimitConnections:       "connections",
+		LimitPendingHandshakes: "pending_handshakes",
+		LimitBuffered:          "buffered",
+		LimitVerifications:     "verifications",
+		LimitGroups:            "groups",
+		LimitMailbox:           "mailbox",
+		LimitHTTPConnections:   "http_connections",
+		LimitHTTPQueue:         "http_queue",
+	}[l]
+}
+
+// UpstreamLimit is a bound of an upstream that can refuse an event or an answer.
+type UpstreamLimit uint8
+
+const (
+	LimitWaiting   UpstreamLimit = iota // events that a client waits for
+	LimitFarewells                      // events that nobody waits for
+	LimitMemory                         // of the node, for what is kept of events
+	LimitResponse                       // bytes of an answer
+
+	upstreamLimitCount
+)
+
+// String is the label value.
+func (l UpstreamLimit) String() string {
+	return [upstreamLimitCount]string{
+		LimitWaiting:   "waiting",
+		LimitFarewells: "farewells",
+		LimitMemory:    "memory",
+		LimitResponse:  "response",
+	}[l]
+}
+
 // Close codes fold into codeCount labels: 1000 to 1015 one by one, the
 // registered and the private range as one each.
 const (
@@ -305,6 +349,13 @@ func codeLabel(i int) string {
 		return strconv.Itoa(1000 + i)
 	}
 }
+
+// HTTP statuses are those of RFC 9110, section 15: three digits, of which the
+// first is 1 to 5.
+const (
+	leastStatus = 100
+	statusCount = 500
+)
 
 // errnoLabels are the errors of accept4(2) that a node must tell apart; what is
 // none of them is counted as the last.

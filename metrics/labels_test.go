@@ -15,6 +15,8 @@ func TestEveryValueHasItsOwnLabel(t *testing.T) {
 		"event":   labels(eventCount),
 		"outcome": labels(outcomeCount),
 		"auth":    labels(authFailureCount),
+		"limit":   labels(limitCount),
+		"bound":   labels(upstreamLimitCount),
 	} {
 		seen := make(map[string]bool)
 		for i, v := range values {

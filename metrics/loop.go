@@ -9,7 +9,16 @@ import (
 // only and allocate nothing. Others see the counts after the next Publish.
 type Loop struct {
 	cells
-	hubs [maxHubs + 1]atomic.Pointer[hub] // by index; filled by the Set before the index is given away
+	histograms [histogramCount]histogram
+	hubs       [maxHubs + 1]atomic.Pointer[hub] // by index; filled by the Set before the index is given away
+}
+
+func newLoop(kinds int) *Loop {
+	l := &Loop{cells: newCells(atKinds + kinds)}
+	for i, b := range boundsOf {
+		l.histograms[i] = newHistogram(b)
+	}
+	return l
 }
 
 // hub is what one loop counts for one hub.
@@ -29,6 +38,12 @@ func (l *Loop) hub(index int) *hub {
 // once at its end.
 func (l *Loop) Publish() {
 	l.publish()
+	for i := range l.histograms {
+		if h := &l.histograms[i]; h.changed {
+			h.changed = false
+			h.publish()
+		}
+	}
 	for i := range l.hubs {
 		if h := l.hubs[i].Load(); h != nil && h.changed {
 			h.changed = false
@@ -52,22 +67,22 @@ func (l *Loop) Opened(hub int) { l.hub(hub).own[atHubConnections]++ }
 // Closed counts a connection of the hub out, once, after it was counted in.
 // code is the close code that was sent or received, 1005 or 1006 where there
 // was none.
-func (l *Loop) Closed(hub int, code uint16, r Reason, lifetime time.Duration) {
+func (l *Loop) Closed(hub int, code uint16, r Reason, age time.Duration) {
 	l.hub(hub).own[atHubConnections]--
 	l.own[atClosed+int(r)*codeCount+codeIndex(code)]++
-	lifetimeBounds.observe(l.own, atLifetime, lifetime)
+	l.histograms[lifetime].observe(age)
 }
 
 // Received counts a message from a client with a payload of n bytes.
 func (l *Loop) Received(hub int, n int) {
 	l.hub(hub).own[atHubReceived]++
-	observeSize(l.own, atReceivedSize, n)
+	l.histograms[receivedSize].observeSize(n)
 }
 
 // Sent counts a message to a client with a payload of n bytes.
 func (l *Loop) Sent(hub int, n int) {
 	l.hub(hub).own[atHubSent]++
-	observeSize(l.own, atSentSize, n)
+	l.histograms[sentSize].observeSize(n)
 }
 
 // ReceivedBytes counts n bytes read from sockets.
@@ -80,7 +95,7 @@ func (l *Loop) SentBytes(n int) { l.own[atCounters+int(sentBytes)] += uint64(n) 
 // accepted.
 func (l *Loop) Handshake(r Result, d time.Duration) {
 	l.own[atHandshakes+int(r)]++
-	handshakeBounds.observe(l.own, atHandshakeTime, d)
+	l.histograms[handshakeTime].observe(d)
 }
 
 // ProtocolError counts a violation of the protocol; kind is an index of
@@ -94,14 +109,14 @@ func (l *Loop) RateLimited(s Scope) { l.own[atRateLimited+int(s)]++ }
 func (l *Loop) Dropped(d Drop) { l.own[atDropped+int(d)]++ }
 
 // PingRTT counts the time from a ping to its pong.
-func (l *Loop) PingRTT(d time.Duration) { pingBounds.observe(l.own, atPingRTT, d) }
+func (l *Loop) PingRTT(d time.Duration) { l.histograms[pingRTT].observe(d) }
 
 // LoopLag counts how much later than due a tick was served.
-func (l *Loop) LoopLag(d time.Duration) { lagBounds.observe(l.own, atLoopLag, d) }
+func (l *Loop) LoopLag(d time.Duration) { l.histograms[loopLag].observe(d) }
 
 // AcceptError counts a failed accept by the name of its errno, as EMFILE.
 func (l *Loop) AcceptError(errno string) { l.own[atAcceptErrors+errnoIndex(errno)]++ }
 
 // Delivered counts the time from a push's arrival at the node to the write that
 // gave it to the socket.
-func (l *Loop) Delivered(d time.Duration) { deliveryBounds.observe(l.own, atDelivery, d) }
+func (l *Loop) Delivered(d time.Duration) { l.histograms[deliveryTime].observe(d) }

@@ -23,7 +23,7 @@ func everything(l *Loop, hub int) {
 	l.SentBytes(130)
 	l.Handshake(ResultOK, time.Millisecond)
 	l.ProtocolError(0)
-	l.RateLimited(ScopeMessage)
+	l.RateLimited(ScopeControl)
 	l.Dropped(DropClosing)
 	l.PingRTT(time.Millisecond)
 	l.LoopLag(time.Millisecond)
@@ -54,10 +54,12 @@ func request(u *Upstream) {
 	u.Began()
 	u.Waiting(1)
 	u.Waiting(-1)
-	u.Attempt(time.Millisecond, false)
+	u.Trying()
+	u.Attempt(time.Millisecond, false, TraceID{})
 	u.Retry()
-	u.Attempt(time.Millisecond, true)
-	u.Done(EventMessage, OutcomeOK, 500*time.Millisecond)
+	u.Trying()
+	u.Attempt(time.Millisecond, true, TraceID{})
+	u.Done(EventMessage, OutcomeOK, 500*time.Millisecond, TraceID{})
 }
 
 func TestUpstreamCountsExactlyAmongGoroutines(t *testing.T) {

@@ -97,16 +97,27 @@ func busy() *Set {
 		l.Publish()
 	}
 	s.AuthFailed(AuthExpired)
+	s.Reached(LimitMailbox)
+	for _, status := range []int{202, 413, 202, 599, 0, 1000} {
+		s.Answered(status)
+	}
+	s.CounterFunc("sluice_trace_spans_dropped_total", "Spans that were not exported.", func() float64 { return 17 })
 	u := s.Upstream("chat")
 	for range 4 {
 		u.Began()
 	}
-	u.Done(EventMessage, OutcomeOK, 3*time.Millisecond)
-	u.Done(EventConnect, OutcomeRefused, time.Hour)
+	u.Done(EventMessage, OutcomeOK, 3*time.Millisecond, TraceID{})
+	u.Done(EventConnect, OutcomeRefused, time.Hour, TraceID{})
 	u.Waiting(2)
 	u.Waiting(-1)
-	u.Attempt(2*time.Millisecond, true)
-	u.Attempt(5*time.Second, false)
+	u.Farewells(3)
+	u.Bounds(100, 200, 64)
+	u.Reached(LimitResponse)
+	for range 3 {
+		u.Trying()
+	}
+	u.Attempt(2*time.Millisecond, true, TraceID{})
+	u.Attempt(5*time.Second, false, TraceID{})
 	u.Retry()
 	u.Lost(EventDisconnected)
 	u.BreakerState(StateOpen)
@@ -161,10 +172,11 @@ func TestLabelsWithFewValuesStartAtZero(t *testing.T) {
 	mustShow(t, got,
 		`sluice_handshakes_total{result="ok"} 0`,
 		`sluice_messages_dropped_total{reason="memory"} 0`,
-		`sluice_rate_limited_total{scope="ip"} 0`,
+		`sluice_rate_limited_total{scope="control"} 0`,
 		`sluice_accept_errors_total{errno="EMFILE"} 0`,
 		`sluice_protocol_errors_total{kind="mask"} 0`,
 		`sluice_auth_failures_total{reason="signature"} 0`,
+		`sluice_limit_reached_total{limit="connections"} 0`,
 		`sluice_connections{hub="h"} 0`)
 	mustNotShow(t, got, "sluice_connections_closed_total")
 	mustNotShow(t, got, "sluice_upstream")

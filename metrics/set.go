@@ -34,19 +34,24 @@ type Set struct {
 	build Options
 	kinds []string
 	loops []*Loop
-	auth  [authFailureCount]atomic.Uint64
+
+	auth    [authFailureCount]atomic.Uint64
+	reached [limitCount]atomic.Uint64
+	answers [statusCount]atomic.Uint64
 
 	mu    sync.Mutex
 	hubs  []string // by index
 	other bool     // the index of otherHub is in use, too
 	index map[string]int
-	funcs []gaugeFunc
+	funcs []number
 
 	upstreams map[string]*Upstream // by the hub's label
 }
 
-type gaugeFunc struct {
+// number is a metric that a function knows the value of.
+type number struct {
 	desc *prometheus.Desc
+	kind prometheus.ValueType
 	f    func() float64
 }
 
@@ -61,7 +66,7 @@ func New(o Options) *Set {
 		upstreams: make(map[string]*Upstream),
 	}
 	for i := range s.loops {
-		s.loops[i] = &Loop{cells: newCells(atKinds + len(s.kinds))}
+		s.loops[i] = newLoop(len(s.kinds))
 	}
 	for _, name := range o.Hubs {
 		s.HubIndex(name)
@@ -136,7 +141,7 @@ func (s *Set) Upstream(hub string) *Upstream {
 	}
 	u := s.upstreams[hub]
 	if u == nil {
-		u = new(Upstream)
+		u = NewUpstream()
 		s.upstreams[hub] = u
 	}
 	return u
@@ -145,10 +150,29 @@ func (s *Set) Upstream(hub string) *Upstream {
 // AuthFailed counts a token or key that was not accepted. Any goroutine.
 func (s *Set) AuthFailed(f AuthFailure) { s.auth[f].Add(1) }
 
+// Reached counts something that was refused because a bound of the node was
+// reached. Any goroutine.
+func (s *Set) Reached(l Limit) { s.reached[l].Add(1) }
+
+// Answered counts a request to the data plane by the HTTP status that it was
+// answered with. Any goroutine.
+func (s *Set) Answered(status int) {
+	s.answers[min(max(status-leastStatus, 0), statusCount-1)].Add(1)
+}
+
 // GaugeFunc exports a value of the node under a name of its own. f is called at
 // each scrape, from any goroutine, and must not block.
 func (s *Set) GaugeFunc(name, help string, f func() float64) {
+	s.export(name, help, prometheus.GaugeValue, f)
+}
+
+// CounterFunc is GaugeFunc for a value that only grows. Its name ends in _total.
+func (s *Set) CounterFunc(name, help string, f func() float64) {
+	s.export(name, help, prometheus.CounterValue, f)
+}
+
+func (s *Set) export(name, help string, kind prometheus.ValueType, f func() float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.funcs = append(s.funcs, gaugeFunc{prometheus.NewDesc(name, help, nil, nil), f})
+	s.funcs = append(s.funcs, number{prometheus.NewDesc(name, help, nil, nil), kind, f})
 }

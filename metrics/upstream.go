@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -11,18 +10,31 @@ import (
 // Upstream is what is counted for the upstream of one hub. Requests to it end
 // in many goroutines, each of which costs thousands of times what a locked
 // instruction does: all methods may be called from any goroutine, and a scrape
-// sees at once what they count. They allocate nothing.
+// sees at once what they count. They allocate nothing, but for what is traced.
 type Upstream struct {
 	requests [eventCount][outcomeCount]atomic.Uint64
 	lost     [eventCount]atomic.Uint64
 	attempts [2]atomic.Uint64 // failed, ok
 	retries  atomic.Uint64
 	opened   atomic.Uint64
-	inFlight atomic.Int64
-	waiting  atomic.Int64
-	breaker  atomic.Int32
+	reached  [upstreamLimitCount]atomic.Uint64
+
+	inFlight  atomic.Int64
+	waiting   atomic.Int64
+	farewells atomic.Int64
+	trying    atomic.Int64
+	bounds    [3]atomic.Int64 // of waiting, farewells, trying
+	breaker   atomic.Int32
 
 	requestTime, attemptTime sharedHistogram
+}
+
+// NewUpstream returns an Upstream that counts and that no Set exports.
+func NewUpstream() *Upstream {
+	return &Upstream{
+		requestTime: newSharedHistogram(&upstreamBounds),
+		attemptTime: newSharedHistogram(&upstreamBounds),
+	}
 }
 
 // State is that of a circuit breaker.
@@ -37,25 +49,43 @@ const (
 // Began counts an event in that the upstream is to answer.
 func (u *Upstream) Began() { u.inFlight.Add(1) }
 
-// Done counts an event out that began d ago.
-func (u *Upstream) Done(e Event, o Outcome, d time.Duration) {
+// Done counts an event out that began d ago, and was traced, or not.
+func (u *Upstream) Done(e Event, o Outcome, d time.Duration, trace TraceID) {
 	u.inFlight.Add(-1)
 	u.requests[e][o].Add(1)
-	u.requestTime.observe(&upstreamBounds, d)
+	u.requestTime.observe(d, trace)
 }
 
 // Waiting moves the number of connections whose event waits for its turn.
 func (u *Upstream) Waiting(delta int) { u.waiting.Add(int64(delta)) }
 
-// Attempt counts one attempt to deliver an event, which took d. It is ok if the
-// upstream answered, whatever it said.
-func (u *Upstream) Attempt(d time.Duration, ok bool) {
+// Farewells moves the number of disconnected events that wait for their turn.
+func (u *Upstream) Farewells(delta int) { u.farewells.Add(int64(delta)) }
+
+// Bounds says how many connections and farewells may wait, and how many
+// attempts may be made at a time.
+func (u *Upstream) Bounds(waiting, farewells, attempts int) {
+	for i, n := range [...]int{waiting, farewells, attempts} {
+		u.bounds[i].Store(int64(n))
+	}
+}
+
+// Reached counts what was refused because a bound was reached.
+func (u *Upstream) Reached(l UpstreamLimit) { u.reached[l].Add(1) }
+
+// Trying counts an attempt in.
+func (u *Upstream) Trying() { u.trying.Add(1) }
+
+// Attempt counts one attempt out that was made to deliver an event: it took d,
+// and was traced, or not. It is ok if the upstream answered, whatever it said.
+func (u *Upstream) Attempt(d time.Duration, ok bool, trace TraceID) {
+	u.trying.Add(-1)
 	n := &u.attempts[0]
 	if ok {
 		n = &u.attempts[1]
 	}
 	n.Add(1)
-	u.attemptTime.observe(&upstreamBounds, d)
+	u.attemptTime.observe(d, trace)
 }
 
 // Retry counts an attempt that was not the first one of its event.
@@ -72,25 +102,9 @@ func (u *Upstream) BreakerState(s State) {
 	}
 }
 
-// sharedHistogram is a histogram that any goroutine may add to.
-type sharedHistogram struct {
-	buckets [overBound + 1]atomic.Uint64
-	sum     atomic.Uint64 // the bits of a float64, in seconds
-}
-
-func (h *sharedHistogram) observe(b *bounds, d time.Duration) {
-	v := max(d, 0).Seconds()
-	h.buckets[b.bucket(v)].Add(1)
-	for {
-		old := h.sum.Load()
-		if h.sum.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+v)) {
-			return
-		}
-	}
-}
-
 type upstreamDescs struct {
-	requests, duration, inFlight, waiting, attempts, attemptDuration, retries, lost, breaker, opened *prometheus.Desc
+	requests, duration, inFlight, waiting, farewells, bound, reached,
+	trying, attempts, attemptDuration, retries, lost, breaker, opened *prometheus.Desc
 }
 
 func upstreamFamilies() upstreamDescs {
@@ -99,9 +113,13 @@ func upstreamFamilies() upstreamDescs {
 			"hub", "event", "outcome"),
 		duration: family("upstream_request_duration_seconds",
 			"Time to deliver an event to the upstream, retries included.", "hub"),
-		inFlight: family("upstream_in_flight", "Events that the upstream has not answered.", "hub"),
-		waiting:  family("upstream_waiting", "Connections whose event waits for its turn.", "hub"),
-		attempts: family("upstream_attempts_total", "Attempts to deliver an event to the upstream.", "hub", "result"),
+		inFlight:  family("upstream_in_flight", "Events that the upstream has not answered.", "hub"),
+		waiting:   family("upstream_waiting", "Connections whose event waits for its turn.", "hub"),
+		farewells: family("upstream_farewells", "Disconnected events that wait for their turn.", "hub"),
+		bound:     family("upstream_limit", "How many may wait, or be under way at a time.", "hub", "limit"),
+		reached:   family("upstream_limit_reached_total", "Events and answers refused because a bound was reached.", "hub", "limit"),
+		trying:    family("upstream_attempts_in_flight", "Attempts to deliver an event that are under way.", "hub"),
+		attempts:  family("upstream_attempts_total", "Attempts to deliver an event to the upstream.", "hub", "result"),
 		attemptDuration: family("upstream_attempt_duration_seconds",
 			"Time that one attempt to deliver an event took.", "hub"),
 		retries: family("upstream_retries_total", "Attempts that were not the first one of their event.", "hub"),
@@ -117,6 +135,7 @@ func collectUpstreams(c collection, upstreams map[string]*Upstream) {
 	f := upstreamFamilies()
 	for hub, u := range upstreams {
 		u.collect(c, &f, hub)
+		u.levels(c, &f, hub)
 	}
 }
 
@@ -135,17 +154,21 @@ func (u *Upstream) collect(c collection, f *upstreamDescs, hub string) {
 	}
 	c.send(f.retries, prometheus.CounterValue, float64(u.retries.Load()), hub)
 	c.send(f.opened, prometheus.CounterValue, float64(u.opened.Load()), hub)
-	c.send(f.inFlight, prometheus.GaugeValue, float64(u.inFlight.Load()), hub)
-	c.send(f.waiting, prometheus.GaugeValue, float64(u.waiting.Load()), hub)
-	c.send(f.breaker, prometheus.GaugeValue, float64(u.breaker.Load()), hub)
-	c.sharedHistogram(f.duration, &u.requestTime, hub)
-	c.sharedHistogram(f.attemptDuration, &u.attemptTime, hub)
+	for l := range upstreamLimitCount {
+		c.send(f.reached, prometheus.CounterValue, float64(u.reached[l].Load()), hub, l.String())
+	}
+	c.out <- u.requestTime.distribution(f.duration, hub)
+	c.out <- u.attemptTime.distribution(f.attemptDuration, hub)
 }
 
-func (c collection) sharedHistogram(desc *prometheus.Desc, h *sharedHistogram, hub string) {
-	var n [overBound + 1]uint64
-	for i := range n {
-		n[i] = h.buckets[i].Load()
+// levels exports what goes up and down.
+func (u *Upstream) levels(c collection, f *upstreamDescs, hub string) {
+	c.send(f.inFlight, prometheus.GaugeValue, float64(u.inFlight.Load()), hub)
+	c.send(f.waiting, prometheus.GaugeValue, float64(u.waiting.Load()), hub)
+	c.send(f.farewells, prometheus.GaugeValue, float64(u.farewells.Load()), hub)
+	c.send(f.trying, prometheus.GaugeValue, float64(u.trying.Load()), hub)
+	c.send(f.breaker, prometheus.GaugeValue, float64(u.breaker.Load()), hub)
+	for i, what := range [...]string{"waiting", "farewells", "in_flight"} {
+		c.send(f.bound, prometheus.GaugeValue, float64(u.bounds[i].Load()), hub, what)
 	}
-	c.sendHistogram(desc, &upstreamBounds, &n, math.Float64frombits(h.sum.Load()), hub)
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Hubs      map[string]Hub `yaml:"hubs"`
 	Limits    Limits         `yaml:"limits"`
 	Log       Log            `yaml:"log"`
+	Trace     Trace          `yaml:"trace"`
 }
 
 // Admin is the private listener: metrics, health, profiles and the console.
@@ -129,6 +130,13 @@ type Log struct {
 	Format string `yaml:"format" reload:"restart" doc:"text, json, or auto: text for a terminal and json otherwise."`
 }
 
+// Trace is what is told an OpenTelemetry collector of handshakes and of the
+// events of upstreams.
+type Trace struct {
+	Endpoint string  `yaml:"endpoint" secret:"url" reload:"restart" doc:"URL of a receiver of OpenTelemetry traces (OTLP over HTTP), as http://127.0.0.1:4318; without a path, /v1/traces is meant. Empty: nothing is traced."`
+	Sample   float64 `yaml:"sample" min:"0" max:"1" reload:"restart" doc:"Share of the handshakes and events that is traced, and of those traces that a client has begun and wants to be traced."`
+}
+
 // Default returns the configuration that runs when there is no file: it echoes
 // to anybody, on loopback only. The caller owns it.
 func Default() *Config {
@@ -157,7 +165,8 @@ func Default() *Config {
 			Mailbox:           16 * MiB,
 			HTTPConnections:   1024,
 		},
-		Log: Log{Level: "info", Format: "auto"},
+		Log:   Log{Level: "info", Format: "auto"},
+		Trace: Trace{Sample: 0.01},
 	}
 }
 

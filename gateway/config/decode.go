@@ -210,6 +210,8 @@ func (d *decoder) scalar(n *yaml.Node, where string, s setting) {
 		wanted = []string{"!!str"}
 	case s.value.Kind() == reflect.Int:
 		wanted = []string{"!!int"}
+	case s.value.Kind() == reflect.Float64:
+		wanted = []string{"!!float", "!!int"}
 	case s.value.Kind() == reflect.Bool:
 		wanted = []string{"!!bool"}
 	}

@@ -37,6 +37,8 @@ func another(t *testing.T, s setting) string {
 		"hubs.default.subprotocols":    "a,b",
 		"log.level":                    "debug",
 		"log.format":                   "json",
+		"trace.endpoint":               "https://collector.example.com:4318",
+		"trace.sample":                 "0.5",
 	}[s.key]
 	if !ok {
 		t.Fatalf("no value to try for %s", s.key)

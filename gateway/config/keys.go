@@ -46,3 +46,17 @@ func (v *validator) endpoint(text string) {
 		v.add("endpoint", "has more than a scheme, a host and a port; leave the rest out, a slash at the end too")
 	}
 }
+
+// traceEndpoint never quotes the URL, either.
+func (v *validator) traceEndpoint(text string) {
+	if text == "" {
+		return
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		v.add("trace.endpoint", "not a URL; write http://host:4318 or https://host:4318")
+	case u.Fragment != "":
+		v.add("trace.endpoint", "has a fragment (#…), which is never sent; leave it out")
+	}
+}

@@ -79,6 +79,12 @@ func set(v reflect.Value, text string) error {
 			return fmt.Errorf("%q is no whole number", text)
 		}
 		v.SetInt(int64(n))
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is no number", text)
+		}
+		v.SetFloat(x)
 	case reflect.Slice:
 		var list []string
 		if strings.TrimSpace(text) != "" {
@@ -104,6 +110,8 @@ func kind(v reflect.Value) string {
 		return "true or false"
 	case int:
 		return "whole number"
+	case float64:
+		return "number"
 	case []string:
 		return "list"
 	}

@@ -17,7 +17,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		if !key.MatchString(s.key) {
 			t.Errorf("%s: no good key", s.key)
 		}
-		if s.value.CanInt() && s.tag.Get("min") == "" {
+		if (s.value.CanInt() || s.value.CanFloat()) && s.tag.Get("min") == "" {
 			t.Errorf("%s: no least value", s.key)
 		}
 		for _, name := range []string{"min", "max"} {
@@ -45,9 +45,10 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	next.Limits = Limits{}
 	next.Endpoint = "https://ws.example.com"
 	next.Admin.Hosts = []string{"console.example.com"}
+	next.Trace = Trace{Endpoint: "http://127.0.0.1:4318", Sample: 1}
 	next.Keys, next.APIKeys = []string{"a"}, []string{"b"}
 	next.Hubs = map[string]Hub{"chat": {}}
-	want := []string{"listen", "admin.listen", "loops", "log.format"}
+	want := []string{"listen", "admin.listen", "loops", "log.format", "trace.endpoint", "trace.sample"}
 	if got := Default().Changes(next); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,6 +29,7 @@ func (c *Config) check(schemes []string) []*problem {
 	v.addresses(c)
 	v.hosts("admin.hosts", c.Admin.Hosts)
 	v.endpoint(c.Endpoint)
+	v.traceEndpoint(c.Trace.Endpoint)
 	v.keys("keys", c.Keys, mostKeys)
 	v.keys("api_keys", c.APIKeys, 0)
 	c.settings(v.inRange)
@@ -65,21 +67,29 @@ func (v *validator) addAlso(key, also, format string, args ...any) {
 func (v *validator) inRange(s setting) {
 	low, hasLow := s.tag.Lookup("min")
 	high, hasHigh := s.tag.Lookup("max")
-	if hasLow && s.value.Int() < bound(s.value.Type(), low) {
+	if hasLow && compare(s.value, bound(s.value.Type(), low)) < 0 {
 		v.add(s.key, "%v is too small; the least is %s", s.value.Interface(), low)
 	}
-	if hasHigh && s.value.Int() > bound(s.value.Type(), high) {
+	if hasHigh && compare(s.value, bound(s.value.Type(), high)) > 0 {
 		v.add(s.key, "%v is too large; the most is %s", s.value.Interface(), high)
 	}
 }
 
 // bound parses the text of a tag, which a test has held to be right.
-func bound(t reflect.Type, text string) int64 {
+func bound(t reflect.Type, text string) reflect.Value {
 	b := reflect.New(t).Elem()
 	if err := set(b, text); err != nil {
 		panic("config: tag: " + err.Error())
 	}
-	return b.Int()
+	return b
+}
+
+// compare compares two numbers of one type. NaN is less than any.
+func compare(a, b reflect.Value) int {
+	if a.CanFloat() {
+		return cmp.Compare(a.Float(), b.Float())
+	}
+	return cmp.Compare(a.Int(), b.Int())
 }
 
 func (v *validator) oneOf(key, value string, known ...string) {

@@ -22,12 +22,17 @@ func (d *Dispatcher) attempt(p *pending) (Reply, *Failure) {
 		d.o.Metrics.Retry()
 	}
 	p.call.Attempt++
+	d.o.Metrics.Trying()
+	span := d.o.Tracer.Begin(p.span.Context)
+	p.call.Trace = span.Context
 	began := d.now()
 	end := min(began+time.Duration(d.o.Config.Timeout), p.deadline)
 	ctx, cancel := context.WithDeadline(d.attempts, d.epoch.Add(end))
 	defer cancel()
 	r, f := d.deliver(ctx, &p.call)
-	d.o.Metrics.Attempt(d.now()-began, f == nil || f.Kind == Refused)
+	took := d.now() - began
+	d.o.Metrics.Attempt(took, f == nil || f.Kind == Refused, span.TraceID())
+	d.attempted(span, took, p.call.Attempt, f)
 	return r, f
 }
 

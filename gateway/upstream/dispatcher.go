@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -68,6 +69,7 @@ func NewDispatcher(p Protocol, o Options) *Dispatcher {
 		queue:    queue{metrics: o.Metrics},
 		breaker:  newBreaker(o.Config.Breaker, o.Metrics),
 	}
+	o.Metrics.Bounds(o.Config.Waiting, o.Config.Farewells, o.Config.InFlight)
 	d.timer.Stop()
 	d.attempts, d.cancel = context.WithCancel(context.Background())
 	d.working.Go(d.keepTime)
@@ -85,7 +87,8 @@ func (d *Dispatcher) Send(ev *Event, late Sink) (Reply, bool) {
 	}
 	d.o.Metrics.Began()
 	if !d.o.Budget.Take(len(ev.Data)) {
-		return d.turnAway(ev.Type, metrics.OutcomeOverloaded), true
+		d.o.Metrics.Reached(metrics.LimitMemory)
+		return d.turnAway(ev, metrics.OutcomeOverloaded), true
 	}
 	p := d.take(ev, late)
 	next, w, outcome := d.enter(p)
@@ -95,7 +98,7 @@ func (d *Dispatcher) Send(ev *Event, late Sink) (Reply, bool) {
 	if outcome != metrics.OutcomeOK {
 		d.o.Budget.Give(len(ev.Data))
 		d.release(p)
-		return d.turnAway(ev.Type, outcome), true
+		return d.turnAway(ev, outcome), true
 	}
 	return Reply{}, false
 }
@@ -110,6 +113,7 @@ func (d *Dispatcher) take(ev *Event, late Sink) *pending {
 	p.call = Call{Event: *ev, At: now}
 	p.call.Data = bytes.Clone(ev.Data)
 	p.sink = late
+	p.span = d.begin(ev)
 	p.allow(now.Sub(d.epoch), d.budget(ev.Type), time.Duration(d.o.Config.Timeout))
 	return p
 }
@@ -131,15 +135,17 @@ func (d *Dispatcher) enter(p *pending) (next *pending, w worker, outcome metrics
 		d.queue.remove(p)
 		d.taken--
 		outcome = metrics.OutcomeOverloaded
+		d.o.Metrics.Reached(p.lane.limit())
 	}
 	d.arm()
 	return next, w, outcome
 }
 
 // turnAway counts an event that is not taken, and returns the answer to it.
-func (d *Dispatcher) turnAway(t Type, o metrics.Outcome) Reply {
-	d.count(t, o, 0)
-	return undelivered(t, o)
+func (d *Dispatcher) turnAway(ev *Event, o metrics.Outcome) Reply {
+	p := pending{call: Call{Event: *ev, At: time.Now()}, span: d.begin(ev)}
+	d.count(&p, o, 0)
+	return undelivered(ev.Type, o)
 }
 
 // next returns the event whose turn it is, to be attempted now, or nil: nothing
@@ -177,6 +183,9 @@ func (d *Dispatcher) settle(w worker, p *pending, r Reply, f *Failure) (next *pe
 	d.arm()
 	d.mu.Unlock()
 
+	if f != nil && errors.Is(f, ErrTooLong) {
+		d.o.Metrics.Reached(metrics.LimitResponse)
+	}
 	if changed {
 		d.announce(state, f)
 	}
@@ -212,7 +221,7 @@ func (d *Dispatcher) done(n int) {
 // finish answers p, which is out of the queue, and ends it. Not under the lock.
 func (d *Dispatcher) finish(p *pending, r Reply, now time.Duration) {
 	t, from, sink := p.call.Type, p.call.From, p.sink
-	d.count(t, r.Outcome, now-p.began)
+	d.count(p, r.Outcome, now-p.began)
 	d.o.Budget.Give(len(p.call.Data))
 	d.release(p)
 	if t != Disconnected {
@@ -222,8 +231,10 @@ func (d *Dispatcher) finish(p *pending, r Reply, now time.Duration) {
 
 // count counts an event out. Where the session has ended nobody else learns
 // that it did not arrive.
-func (d *Dispatcher) count(t Type, o metrics.Outcome, took time.Duration) {
-	d.o.Metrics.Done(t.Metric(), o, took)
+func (d *Dispatcher) count(p *pending, o metrics.Outcome, took time.Duration) {
+	t := p.call.Type
+	d.o.Metrics.Done(t.Metric(), o, took, p.span.TraceID())
+	d.traced(p, o, took)
 	if t == Disconnected && o != metrics.OutcomeOK && o != metrics.OutcomeRefused {
 		d.o.Metrics.Lost(t.Metric())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/gateway/trace"
 	"sluice/metrics"
 )
 
@@ -26,6 +27,9 @@ type Call struct {
 	ID      string    // names the event, the same in every attempt
 	At      time.Time // when it happened
 	Attempt int       // from 1
+	// Trace is the span of the attempt, which the backend is told; not valid if
+	// nothing is traced.
+	Trace trace.Context
 }
 
 // Failure is why an attempt did not deliver its event.
@@ -50,6 +54,10 @@ const (
 	// the contract does not know. Trying again would bring the same.
 	Refused
 )
+
+// ErrTooLong is why a Failure is Refused whose answer was longer than
+// config.Upstream.Response.
+var ErrTooLong = errors.New("the answer is longer than the limit")
 
 // Error says what went wrong.
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %v", f.Kind, f.Err) }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"time"
 
+	"sluice/gateway/trace"
 	"sluice/metrics"
 )
 
@@ -21,11 +22,20 @@ const (
 
 func (l lane) other() lane { return farewells - l }
 
+// limit is what the bound of the lane is counted as.
+func (l lane) limit() metrics.UpstreamLimit {
+	if l == farewells {
+		return metrics.LimitFarewells
+	}
+	return metrics.LimitWaiting
+}
+
 // pending is an event that was taken and not answered yet. Times are those of
 // the dispatcher's clock.
 type pending struct {
 	call    Call
 	sink    Sink
+	span    trace.Span
 	failure *Failure // of the last attempt; nil: there was none yet
 	era     uint64   // of the breaker, when the attempt began
 
@@ -150,6 +160,8 @@ func (q *queue) count(l lane, delta int) {
 	q.waiting[l] += delta
 	if l == clients {
 		q.metrics.Waiting(delta)
+	} else {
+		q.metrics.Farewells(delta)
 	}
 }
 

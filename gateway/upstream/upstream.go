@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/trace"
 	"sluice/metrics"
 	"sluice/session"
 )
@@ -71,6 +72,10 @@ type Event struct {
 	// (1006 when there was none) and a reason from a fixed set.
 	Code   ws.StatusCode
 	Reason string
+
+	// Parent is the span of the handshake that the event belongs to, nil if it
+	// belongs to none or nothing is traced.
+	Parent *trace.Context
 
 	// Request is what a client that wants to connect has sent, nil for other
 	// events. It is never changed and may be kept.
@@ -162,5 +167,6 @@ type Options struct {
 	ID      func(session.Ref) string
 	Budget  *session.Budget // what is kept of events is charged to it
 	Metrics *metrics.Upstream
+	Tracer  *trace.Tracer // nil: nothing is traced
 	Log     *slog.Logger
 }

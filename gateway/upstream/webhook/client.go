@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/config"
+	"sluice/gateway/upstream"
 )
 
 const (
@@ -116,7 +117,6 @@ func ending(ctx context.Context, err error) error {
 // The errors of an answer that is none. What it says instead is not repeated:
 // it could be anything.
 var (
-	errLong      = errors.New("the answer is longer than the limit")
 	errHead      = errors.New("the head of the answer is longer than 16 KiB")
 	errMalformed = errors.New("the answer is not HTTP/1.1")
 )
@@ -125,7 +125,7 @@ var (
 func flaw(err error) error {
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return errLong
+		return upstream.ErrTooLong
 	case errors.As(err, new(*fasthttp.ErrSmallBuffer)):
 		return errHead
 	}

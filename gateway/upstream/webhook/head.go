@@ -67,6 +67,7 @@ func (h *head) event(r *request, c *upstream.Call) (err error) {
 	if c.State != "" && validState(c.State) {
 		p = appendField(p, "ce-connectionState: ", c.State)
 	}
+	p = c.Trace.AppendHeaders(p)
 	p = h.signers.append(p, connection, c.ID, h.now().Unix(), r.body)
 	r.head = append(p, "\r\n"...)
 	return nil
