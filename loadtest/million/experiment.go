@@ -26,8 +26,8 @@ func newPlan(conns int) plan {
 		conns: conns,
 		// Nobody is pinged before half of it is over, and by then all have connected and talked.
 		quiet: each(900*time.Microsecond, 20*time.Second),
-		// A ping and its pong take 0.2 ms, and a close hardly more.
-		beat:  each(300*time.Microsecond, 5*time.Second),
+		// A ping and its pong take 0.35 ms, of both processes: at twice that they have time.
+		beat:  each(700*time.Microsecond, 5*time.Second),
 		drain: each(300*time.Microsecond, 5*time.Second),
 	}
 	p.patience = p.quiet

@@ -6,9 +6,9 @@
 //	go run ./loadtest/million
 //	go run ./loadtest/million -conns 5000
 //
-// A million take about 11 GiB of the host's memory, some 40 minutes, and root for one setting, which is
-// put back afterwards: vm.max_map_count, because the guest's memory takes a mapping for each scattered
-// page. Up to 8,000 connections need no root, and 5,000 take a minute and a half.
+// A million take about 11 GiB of the host's memory, an hour, and root for one setting, which is put back
+// afterwards: vm.max_map_count, because the guest's memory takes a mapping for each scattered
+// page. Up to 8,000 connections need no root, and 5,000 take a minute.
 //
 // Inside, one process is the gateway, with the configuration of its defaults but for the limits that
 // count connections and for deadlines that one slow processor would miss. The other is both init and the
