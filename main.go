@@ -227,6 +227,10 @@ func version() metrics.Options {
 
 // serve runs the gateway until ctx ends, and then drains it.
 func serve(ctx context.Context, file string, stderr io.Writer) error {
+	// From the first line of the log on: until somebody listens, it ends the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	cfg, err := load(file)
 	if err != nil {
 		return usageError{err}
@@ -283,9 +287,6 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	defer watch.Wait()
 	defer stopWatching()
 	tell(log, supervisor.Ready)
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-hangup:
