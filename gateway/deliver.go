@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -139,22 +138,19 @@ type errand struct {
 	frames [16]*session.Shared // of a message, by window bits; 0: not compressed
 
 	begun  bool
-	places []place // who is meant, unless that is everybody
-	cursor uint32  // the next place, or slot
+	slots  []uint32 // of who may be meant, unless that is everybody
+	cursor uint32   // the next of them, or the next slot
 }
-
-// place is a session on its loop.
-type place struct{ slot, generation uint32 }
 
 // run visits sessions for a slice of time, and is true when all had their
 // turn. Each is visited once, whoever comes and goes meanwhile.
 func (e *errand) run(l *loop) bool {
 	if !e.begun {
 		e.begun = true
-		e.places = l.places(e.places, e.order)
+		e.slots = l.candidates(e.order)
 	}
 	everybody := e.target.Kind == delivery.All
-	end := uint32(len(e.places))
+	end := uint32(len(e.slots))
 	if everybody {
 		end = l.slab.slots()
 	}
@@ -162,11 +158,11 @@ func (e *errand) run(l *loop) bool {
 		if e.cursor%64 == 63 && l.since(begin) > slice {
 			return false
 		}
-		if everybody {
-			e.visit(l.slab.at(e.cursor))
-		} else if p := e.places[e.cursor]; l.slab.at(p.slot).generation == p.generation {
-			e.visit(l.slab.at(p.slot))
+		slot := e.cursor
+		if !everybody {
+			slot = e.slots[slot]
 		}
+		e.visit(l.slab.at(slot))
 	}
 	e.release()
 	if e.size > 0 {
@@ -185,25 +181,21 @@ func (e *errand) release() {
 	}
 }
 
-// places appends the sessions on l that o may mean, unless that is everybody.
-func (l *loop) places(dst []place, o *order) []place {
+// candidates returns the slots of the sessions on l that o may mean, unless
+// that is everybody. It looks at none of them: they may be many.
+func (l *loop) candidates(o *order) []uint32 {
 	r := &o.hub.rosters[l.index]
-	slots := l.slots[:0]
 	switch o.target.Kind {
-	case delivery.All:
-		return dst
 	case delivery.Connection:
-		return append(dst, place{o.one.Slot, o.one.Generation})
+		if l.slab.find(o.one) != nil {
+			return []uint32{o.one.Slot}
+		}
 	case delivery.User:
-		slots = r.users.Slots(o.target.Name, slots)
+		return r.users.Slots(o.target.Name, nil)
 	case delivery.Group:
-		slots = r.groups.Slots(o.target.Name, slots)
+		return r.groups.Slots(o.target.Name, nil)
 	}
-	for _, slot := range slots {
-		dst = append(dst, place{slot, l.slab.at(slot).generation})
-	}
-	l.slots = slots
-	return dst
+	return nil
 }
 
 // means reports whether the order is for c.
@@ -211,8 +203,19 @@ func (o *order) means(c *client) bool {
 	if c.state != open || c.hub != o.hub {
 		return false
 	}
-	if o.target.Kind == delivery.Group && !c.InGroup(o.target.Name) {
-		return false // has left meanwhile
+	switch o.target.Kind { // it may have left meanwhile, or be another
+	case delivery.Connection:
+		if c.generation != o.one.Generation {
+			return false
+		}
+	case delivery.User:
+		if c.UserID() != o.target.Name {
+			return false
+		}
+	case delivery.Group:
+		if !c.InGroup(o.target.Name) {
+			return false
+		}
 	}
 	if o.excluded != nil {
 		if _, not := o.excluded[c.ref()]; not {
@@ -320,15 +323,16 @@ func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cur
 	return page, nil
 }
 
-// survey collects the sessions of a list on one loop.
+// survey collects the sessions of a list on one loop, by slot.
 type survey struct {
 	*order
 	cursor uint32 // the slot to go on at
 	most   int
 	found  []found
 	more   bool // there is at least one behind
-	places []place
 	begun  bool
+	few    bool     // slots are all that may be meant; otherwise every slot is looked at
+	slots  []uint32 // ascending, from cursor on
 	done   chan struct{}
 }
 
@@ -337,46 +341,51 @@ type found struct {
 	user string
 }
 
+// sortable is how many slots are put in order at once: a quarter of a
+// millisecond's work.
+const sortable = 4096
+
 // run looks at sessions for a slice of time, and is true when it has enough,
 // or all.
 func (s *survey) run(l *loop) bool {
-	everybody := s.target.Kind == delivery.All
-	if !s.begun && !everybody {
+	if !s.begun {
 		s.begun = true
-		s.places = l.places(nil, s.order)
-		s.places = slices.DeleteFunc(s.places, func(p place) bool { return p.slot < s.cursor })
-		slices.SortFunc(s.places, func(a, b place) int { return cmp.Compare(a.slot, b.slot) })
+		s.slots = l.candidates(s.order)
+		if s.few = s.target.Kind != delivery.All && len(s.slots) <= sortable; s.few {
+			slices.Sort(s.slots)
+			from, _ := slices.BinarySearch(s.slots, s.cursor)
+			s.slots = s.slots[from:]
+		}
 	}
 	begin := l.micros()
-	for i := 0; ; i++ {
+	for i := 0; s.next(l); i++ {
 		if i%64 == 63 && l.since(begin) > slice {
 			return false
 		}
-		var c *client
-		switch {
-		case everybody && s.cursor < l.slab.slots():
-			c = l.slab.at(s.cursor)
-		case !everybody && len(s.places) > 0:
-			s.cursor = s.places[0].slot
-			if c = l.slab.at(s.cursor); c.generation != s.places[0].generation {
-				s.places = s.places[1:]
-				continue
-			}
-		default:
-			close(s.done)
-			return true
-		}
-		if s.means(c) {
-			if len(s.found) == s.most {
-				s.more = true
-				close(s.done)
-				return true
+		if c := l.slab.at(s.cursor); s.means(c) {
+			if s.more = len(s.found) == s.most; s.more {
+				break
 			}
 			s.found = append(s.found, found{c.ref(), c.UserID()})
 		}
 		s.cursor++
-		if !everybody {
-			s.places = s.places[1:]
-		}
 	}
+	close(s.done)
+	return true
+}
+
+// next moves the cursor to the slot to be looked at, and is false if there is
+// none.
+func (s *survey) next(l *loop) bool {
+	if !s.few {
+		return s.cursor < l.slab.slots()
+	}
+	for len(s.slots) > 0 && s.slots[0] < s.cursor {
+		s.slots = s.slots[1:]
+	}
+	if len(s.slots) == 0 {
+		return false
+	}
+	s.cursor = s.slots[0]
+	return true
 }

@@ -32,7 +32,6 @@ type loop struct {
 	ticker    *netpoll.Ticker
 	vector    netpoll.Vector
 	pieces    [64][]byte // what the vector is made of
-	slots     []uint32   // of the sessions that an errand is about
 	mail      mailbox
 
 	slab    slab
