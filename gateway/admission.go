@@ -58,13 +58,16 @@ func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte
 
 // untrusted counts what is wrong with a token, and is the answer to it.
 func (g *Gateway) untrusted(err error) error {
-	reason := metrics.AuthMalformed
+	g.distrusted(err)
+	return &handshake.Error{Status: http.StatusUnauthorized, Reason: err.Error(), Header: errUnauthorized.Header}
+}
+
+// distrusted counts why a token, or a request to the data plane, is refused.
+func (g *Gateway) distrusted(err error) {
 	var e *auth.Error
 	if errors.As(err, &e) {
-		reason = authFailures[e.Reason]
+		g.metrics.AuthFailed(authFailures[e.Reason])
 	}
-	g.metrics.AuthFailed(reason)
-	return &handshake.Error{Status: http.StatusUnauthorized, Reason: err.Error(), Header: errUnauthorized.Header}
 }
 
 // authFailures is what the reasons of refused tokens are counted as.
@@ -124,7 +127,7 @@ func (l *loop) verified(c *client, client *auth.Client, err error) {
 	var e *auth.Error
 	switch {
 	case errors.As(err, &e) && e.Reason == auth.ReasonKeys: // its issuer's could not be had, and may be later
-		l.g.metrics.AuthFailed(metrics.AuthKeys)
+		l.g.distrusted(err)
 		l.refuse(c, errNoKeySet)
 		return
 	case err != nil:

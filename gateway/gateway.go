@@ -2,8 +2,9 @@
 // loops, takes their messages to upstreams, and delivers what comes back.
 //
 // [New] listens, [Gateway.Serve] serves until [Gateway.Shutdown] has drained
-// the node. The files follow a frame's way: accept.go, open.go, receive.go,
-// ask.go, send.go, and ending.go; loop.go is where they meet. What all of it
+// the node. The files follow a frame's way: accept.go, open.go, admission.go,
+// receive.go, ask.go, send.go, and ending.go; a push comes by http.go and
+// deliver.go; loop.go is where they meet. What all of it
 // stands on is in the packages session, which does no I/O, and netpoll, which
 // does nothing else.
 package gateway
@@ -76,8 +77,10 @@ type Gateway struct {
 	draining atomic.Bool
 
 	beside   beside
-	retired  sync.WaitGroup // upstreams on their way out
-	stopped  chan struct{}  // the loops have ended
+	retired  sync.WaitGroup  // upstreams on their way out
+	stopped  chan struct{}   // the loops have ended
+	telling  context.Context // ends when upstreams are told nothing more
+	hush     context.CancelFunc
 	stopping sync.Once
 
 	reload      sync.Mutex
@@ -108,8 +111,10 @@ func New(o Options) (_ *Gateway, err error) {
 		ended:    make(chan error, 1),
 		stopped:  make(chan struct{}),
 	}
+	g.telling, g.hush = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
+			g.hush()
 			g.release()
 		}
 	}()
@@ -300,6 +305,8 @@ func (g *Gateway) Close() error {
 // told yet they are told until ctx ends.
 func (g *Gateway) stop(ctx context.Context) {
 	g.stopping.Do(func() {
+		defer g.hush()
+		defer context.AfterFunc(ctx, g.hush)()
 		for _, l := range g.loops {
 			l.stop()
 		}
@@ -307,7 +314,7 @@ func (g *Gateway) stop(ctx context.Context) {
 		g.http.drop() // behind the loops, which hand sockets over to the last
 		g.beside.close()
 		for _, h := range g.settings.Load().hubs {
-			g.retired.Go(func() { g.end(ctx, h.now.Load()) })
+			g.retired.Go(func() { g.end(h.now.Load()) })
 		}
 		g.retired.Wait()
 		g.release()
@@ -375,19 +382,19 @@ func (g *Gateway) retire(hs *hubSettings, after time.Duration) {
 		case <-time.After(after):
 		case <-g.stopped:
 		}
-		g.end(context.Background(), hs)
+		g.end(hs)
 	})
 }
 
 // end closes the upstream of hs, and what verifies its tokens.
-func (g *Gateway) end(ctx context.Context, hs *hubSettings) {
+func (g *Gateway) end(hs *hubSettings) {
 	if hs.clients != nil {
 		hs.clients.Close()
 	}
 	if hs.upstream == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(g.telling, time.Minute)
 	defer cancel()
 	if lost := hs.upstream.Close(ctx); lost > 0 {
 		g.log.Warn("events not delivered", "hub", hs.name, "lost", lost)

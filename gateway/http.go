@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -260,10 +259,7 @@ func (g *Gateway) API() http.Handler { return http.HandlerFunc(g.http.serveAPI) 
 // Authorize is nil if a request to the data plane of a hub is a backend's.
 func (g *Gateway) Authorize(r *http.Request, hub string) error {
 	err := g.settings.Load().dataPlane.Check(r, hub)
-	var e *auth.Error
-	if errors.As(err, &e) {
-		g.metrics.AuthFailed(authFailures[e.Reason])
-	}
+	g.distrusted(err)
 	return err
 }
 

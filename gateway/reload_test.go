@@ -1,12 +1,16 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
 
@@ -75,4 +79,33 @@ func TestBadReloadLeavesEverythingInForce(t *testing.T) {
 	}
 	p.send(text("0123456789"))
 	p.want(ws.OpText, "0123456789")
+}
+
+// reluctant is an upstream whose backend does not answer any more.
+type reluctant struct{ *lateUpstream }
+
+func (reluctant) Close(ctx context.Context) int {
+	<-ctx.Done()
+	return 1
+}
+
+// What a reload has replaced is not waited for when everything is cut.
+func TestCloseDoesNotWaitForAReplacedUpstream(t *testing.T) {
+	n := start(t, withUpstream, reluctant{newLate(upstream.Message)})
+	if err := n.Reload(config.Default()); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		n.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Fatal("Close waits for an upstream that nobody uses")
+	}
+	if !strings.Contains(n.log.String(), "events not delivered") {
+		t.Error("the loss is not logged")
+	}
 }
