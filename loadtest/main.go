@@ -6,12 +6,14 @@
 //	go run ./loadtest compare
 //	go run ./loadtest curve
 //	go run ./loadtest backend
+//	go run ./loadtest bystander
 //
 // The first form puts one load on a server that runs already, on this machine. The second builds
 // Sluice and the servers in loadtest/peers, measures them in turn on the same work, and prints a
 // table; with -svg it also draws it. The third does so with one load, a fixed rate of messages on a
 // few connections, beside more and more others that are idle. The fourth measures Sluice in front of
-// a backend, next to bare HTTP clients that make the same requests.
+// a backend, next to bare HTTP clients that make the same requests. The fifth times a few clients'
+// echoes beside strangers who send the worst that is known.
 //
 // It is an epoll client without a goroutine per connection, so that one process can hold what the
 // server holds, and it says when it, not the server, was what limited a figure.
@@ -54,6 +56,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return drawCurve(ctx, args[1:], stdout, stderr)
 	case "backend":
 		return measureBackend(ctx, args[1:], stdout, stderr)
+	case "bystander":
+		return measureBystander(ctx, args[1:], stdout, stderr)
 	case workerMode:
 		return work(ctx, args[1:], stdin, stdout, stderr)
 	case backendServerMode:
@@ -79,6 +83,7 @@ func usage(w io.Writer) {
 	fmt.Fprintf(w, "  %-10s %s\n", "compare", "Sluice and its peers in turn, on all of these")
 	fmt.Fprintf(w, "  %-10s %s\n", "curve", "Sluice and its peers in turn, on sparse with more and more idle connections")
 	fmt.Fprintf(w, "  %-10s %s\n", "backend", "Sluice in front of a backend, and bare HTTP clients that make the same requests")
+	fmt.Fprintf(w, "  %-10s %s\n", "bystander", "what clients that do their worst do to others")
 }
 
 // Settings say what load to put on which server.

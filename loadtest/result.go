@@ -30,6 +30,7 @@ type Result struct {
 	Memory      *Memory          `json:"memory,omitempty"`
 	Goroutines  int              `json:"goroutines,omitempty"` // of the server under this load
 	Threads     int              `json:"threads,omitempty"`
+	AttackBytes int64            `json:"attack_bytes,omitempty"` // that strangers sent meanwhile
 	Errors      map[string]int64 `json:"errors,omitempty"`
 	Generator   Generator        `json:"generator"`
 }
