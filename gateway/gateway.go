@@ -34,13 +34,15 @@ import (
 type Options struct {
 	Config   *config.Config
 	Log      *slog.Logger
-	Metrics  *metrics.Set    // made with as many loops as Loops says
+	Metrics  *metrics.Set    // made for as many loops as the node is to have: what Loops says
 	Schemes  map[string]Open // the protocols spoken to upstreams, by URL scheme
 	Tracer   *trace.Tracer   // nil: nothing is traced
 	Buffered int64           // bytes buffered at most for all clients, unless configured
 }
 
-// Loops is how many loops cfg asks for on this machine.
+// Loops is how many loops cfg asks for on this machine. It is asked once, by
+// who makes the metrics of a node: the answer changes with the processors that
+// Go uses, as when a container is given more of them.
 //
 // By default it is one fewer than the processors that Go uses, at least one:
 // a loop is a goroutine that is always ready to run under load, and where all
@@ -143,7 +145,7 @@ func New(o Options) (_ *Gateway, err error) {
 		closeAll(listeners)
 		return nil, err
 	}
-	for i := range Loops(o.Config) {
+	for i := range o.Metrics.Loops() {
 		l, err := newLoop(g, i)
 		if err != nil {
 			closeAll(listeners)
@@ -186,7 +188,7 @@ func (g *Gateway) listen(cfg *config.Config) ([]*netpoll.Listener, error) {
 		g.inherited = inherited
 		return inherited, nil
 	}
-	return netpoll.Listen(cfg.Listen, Loops(cfg), o)
+	return netpoll.Listen(cfg.Listen, g.metrics.Loops(), o)
 }
 
 // export adds the values that belong to no loop to the metrics. A scrape reads

@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -107,5 +111,55 @@ func TestCloseDoesNotWaitForAReplacedUpstream(t *testing.T) {
 	}
 	if !strings.Contains(n.log.String(), "events not delivered") {
 		t.Error("the loss is not logged")
+	}
+}
+
+// host is an upstream that lets everybody in under one name.
+type host struct{ name string }
+
+func (host) Close(context.Context) int { return 0 }
+
+func (host) Traits() upstream.Traits { return upstream.Traits{Events: upstream.Connect, Inline: true} }
+
+func (u host) Send(*upstream.Event, upstream.Sink) (upstream.Reply, bool) {
+	return upstream.Reply{Verdict: &upstream.Verdict{User: u.name}}, true
+}
+
+// The processors that Go uses may become more or fewer while the node runs. A
+// hub that a reload adds is served by the loops that there are.
+func TestLoopsStayAsManyAsTheyWereWhenProcessorsComeAndGo(t *testing.T) {
+	processors := runtime.GOMAXPROCS(0)
+	t.Cleanup(func() { runtime.GOMAXPROCS(processors) })
+	for _, c := range []struct{ before, after int }{{5, 2}, {2, 5}} {
+		t.Run(fmt.Sprintf("%d and then %d", c.before, c.after), func(t *testing.T) {
+			runtime.GOMAXPROCS(c.before)
+			n := start(t, nil, host{"ann"})
+			loops := len(n.loops)
+			if loops != c.before-1 {
+				t.Fatalf("%d loops on %d processors", loops, c.before)
+			}
+			runtime.GOMAXPROCS(c.after)
+			if err := n.Reload(reloaded(func(cfg *config.Config) {
+				cfg.Hubs["other"] = config.Hub{Paths: []string{"/other"}, Upstream: config.Upstream{URL: "test:"}}
+			})); err != nil {
+				t.Fatal(err)
+			}
+			served := make([]int, loops)
+			for clients := 0; slices.Contains(served, 0) || clients < 10; clients++ {
+				p := n.connect()
+				p.say(request("/other"))
+				p.wantStatus(http.StatusSwitchingProtocols)
+				found, err := n.Do(t.Context(), delivery.Target{Hub: "other", Kind: delivery.User, Name: "ann"}, delivery.Find{})
+				if err != nil || found.Matched != clients+1 {
+					t.Fatalf("%+v, %v, want %d sessions of the user", found, err, clients+1)
+				}
+				for i, l := range n.loops {
+					l.do(func(l *loop) { served[i] = l.slab.used })
+				}
+			}
+			if len(n.loops) != loops {
+				t.Errorf("%d loops, then %d", loops, len(n.loops))
+			}
+		})
 	}
 }

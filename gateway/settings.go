@@ -124,7 +124,7 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	for name, hc := range cfg.Hubs {
 		h := g.hubs[name]
 		if h == nil {
-			h = &hub{name: name, index: g.metrics.HubIndex(name), rosters: make([]roster, Loops(cfg))}
+			h = &hub{name: name, index: g.metrics.HubIndex(name), rosters: make([]roster, g.metrics.Loops())}
 		}
 		hs, err := g.reviseHub(r, h, cfg, hc)
 		if err != nil {

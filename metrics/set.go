@@ -89,6 +89,9 @@ func withOther(kinds []string) []string {
 // goroutine at a time may use it.
 func (s *Set) Loop(i int) *Loop { return s.loops[i] }
 
+// Loops returns how many loops s was made for.
+func (s *Set) Loops() int { return len(s.loops) }
+
 // KindIndex returns the index of a kind of protocol error for
 // Loop.ProtocolError.
 func (s *Set) KindIndex(kind string) int {
