@@ -101,7 +101,7 @@ func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
 func (l *loop) verify(c *client, hs *hubSettings, token, host string) bool {
 	ref := c.ref()
 	began := l.g.beside.try(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), verifyTime)
+		ctx, cancel := context.WithTimeout(l.g.looping, verifyTime)
 		defer cancel()
 		client, err := hs.clients.Verify(ctx, token, host, time.Now())
 		l.post(letter{run: func(l *loop) bool {

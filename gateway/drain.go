@@ -86,7 +86,10 @@ const settleTime = 1200 * time.Millisecond
 // are answered 503 for drain.delay; then the port is closed without resetting
 // anybody, and the sessions are closed with 1001 in random order, spread over
 // drain.window. It returns when all are gone. When drain.timeout or ctx ends
-// first, the rest is cut off and the error is [ErrCut]. Serve returns then.
+// first, or at Close, the rest is cut off and the error is [ErrCut] if there was
+// any. Serve returns then.
+//
+// Sockets that were handed in are left to whoever serves them next, at once.
 //
 // Calls after the first wait for it.
 func (g *Gateway) Shutdown(ctx context.Context) error {
@@ -94,18 +97,27 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		cfg := g.drainConfig.Load()
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Timeout))
 		defer cancel()
-		g.shutdownErr = g.leave(ctx, cfg)
-		g.stop(ctx)
+		defer context.AfterFunc(g.waiting, cancel)()
+		complete := g.leave(ctx, cfg)
+		if cut := g.stop(ctx); cut && !complete {
+			g.shutdownErr = ErrCut
+		}
 	})
 	return g.shutdownErr
 }
 
-// leave does what Shutdown says, up to the end of ctx.
-func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) error {
+// leave does what Shutdown says. It is false if ctx ended before all of it was
+// done.
+func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) bool {
+	if g.inherited != nil {
+		// The successor may be there already: whom it could serve is not ours to
+		// refuse. If it is not, they wait in the queue.
+		g.closeEntrances()
+	}
 	g.draining.Store(true)
 	g.log.Info("draining", "delay", cfg.Delay.String(), "window", cfg.Window.String(), "connections", g.sessions.Load())
 	if !sleep(ctx, time.Duration(cfg.Delay)) {
-		return ErrCut
+		return false
 	}
 	var empty []<-chan struct{}
 	for _, l := range g.loops {
@@ -118,24 +130,26 @@ func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) error {
 			empty = append(empty, l.beginDrain(ticks(cfg.Window)))
 		})
 	}
-	settled := sleep(ctx, settleTime)
-	for _, l := range g.loops {
-		l.do((*loop).closeEntrances)
-	}
-	if !settled {
-		return ErrCut
-	}
-	if err := g.http.shutdown(ctx); err != nil {
-		return ErrCut
+	settled := g.inherited != nil || sleep(ctx, settleTime)
+	g.closeEntrances()
+	if !settled || g.http.shutdown(ctx) != nil {
+		return false
 	}
 	for _, ch := range empty {
 		select {
 		case <-ch:
 		case <-ctx.Done():
-			return ErrCut
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// closeEntrances ends the node's accepting for good.
+func (g *Gateway) closeEntrances() {
+	for _, l := range g.loops {
+		l.do((*loop).closeEntrances)
+	}
 }
 
 // sleep waits for d, and is false if ctx ended first.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -174,5 +175,115 @@ func TestDrainEndsAtItsTimeoutAndTellsTheUpstream(t *testing.T) {
 	}
 	if got := n.metric("sluice_connections"); got != 0 {
 		t.Errorf("%v connections left", got)
+	}
+}
+
+// A cut drain is a failure if somebody was cut off.
+func TestADrainThatIsCutFailsIfSomebodyWasThere(t *testing.T) {
+	silent := func(*testing.T, *node, *lateUpstream) {}
+	const health = "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+	for _, c := range []struct {
+		name string
+		come func(*testing.T, *node, *lateUpstream)
+		want error
+	}{
+		{"nobody", silent, nil},
+		{"a socket that says nothing", func(t *testing.T, n *node, _ *lateUpstream) {
+			n.connect()
+			n.awaits("it is accepted", func(*client) bool { return true })
+		}, nil},
+		{"an idle HTTP connection", func(t *testing.T, n *node, _ *lateUpstream) {
+			p := n.connect()
+			p.say(health)
+			p.wantBody(http.StatusOK, "ok\n")
+		}, nil},
+		{"half a request head", func(t *testing.T, n *node, _ *lateUpstream) {
+			n.connect().say("GET / HT")
+			n.awaits("it is read", func(c *client) bool { return c.held != nil })
+		}, ErrCut},
+		{"a handshake under way", func(t *testing.T, n *node, late *lateUpstream) {
+			n.connect().say(request("/"))
+			late.next(t, upstream.Connect)
+		}, ErrCut},
+		{"a session", func(t *testing.T, n *node, late *lateUpstream) {
+			p := n.connect()
+			p.say(request("/"))
+			late.next(t, upstream.Connect).accept(upstream.Verdict{User: "ann"})
+			p.wantStatus(http.StatusSwitchingProtocols)
+		}, ErrCut},
+		{"an HTTP request under way", func(t *testing.T, n *node, _ *lateUpstream) {
+			p := n.connect()
+			p.say("POST /api/hubs/default/:send HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer 0123456789abcdef\r\nExpect: 100-continue\r\n" +
+				"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n")
+			p.wantStatus(http.StatusContinue) // it is read now
+		}, ErrCut},
+	} {
+		for _, loops := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%s, %d loops", c.name, loops), func(t *testing.T) {
+				n, late := asks(t, func(cfg *config.Config) {
+					drains(time.Hour, 0, 2*time.Hour)(cfg)
+					cfg.Loops = loops
+					cfg.APIKeys = []string{"0123456789abcdef"}
+				})
+				c.come(t, n, late)
+				ctx, cut := context.WithCancel(context.Background())
+				cut() // as two signals at once
+				if err := n.Shutdown(ctx); err != c.want {
+					t.Errorf("Shutdown: %v, want %v", err, c.want)
+				}
+			})
+		}
+	}
+}
+
+// Whoever calls Close, while a drain takes its time, waits for nobody.
+func TestCloseCutsADrainThatIsUnderWay(t *testing.T) {
+	for name, drain := range map[string]func(*config.Config){
+		"in its delay":            drains(time.Hour, 0, 2*time.Hour),
+		"in its window":           drains(0, time.Hour, 2*time.Hour),
+		"when it waits for peers": drains(0, 0, time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			late := newLate(upstream.Disconnected)
+			n := start(t, func(cfg *config.Config) {
+				withUpstream(cfg)
+				drain(cfg)
+				cfg.Limits.Close = config.Duration(time.Hour)
+			}, late)
+			n.dial()
+			shutdown, closed := make(chan error, 1), make(chan error, 1)
+			go func() { shutdown <- n.Shutdown(context.Background()) }()
+			eventually(t, "the drain has begun", func() bool { return n.Ready() != nil })
+			go func() { closed <- n.Close() }()
+			for what, done := range map[string]chan error{"Close": closed, "Shutdown": shutdown} {
+				select {
+				case err := <-done:
+					if what == "Shutdown" && err != ErrCut {
+						t.Errorf("Shutdown: %v, want ErrCut", err)
+					}
+				case <-time.After(patience):
+					t.Fatalf("%s waits", what)
+				}
+			}
+			late.next(t, upstream.Disconnected)
+		})
+	}
+}
+
+// Nobody waits for what a key set that does not come would have let in.
+func TestCloseDoesNotWaitForAKeySet(t *testing.T) {
+	i := newIssuer(t)
+	n := start(t, func(cfg *config.Config) {
+		cfg.Hubs["default"] = changed(cfg.Hubs["default"], func(h *config.Hub) {
+			h.Issuers = map[string]config.Issuer{"corp": {Issuer: "https://corp.example", JWKS: i.url}}
+		})
+	})
+	p := n.connect()
+	p.say(request("/?access_token=" + i.token(t, "ann")))
+	n.awaits("the token is verified", func(c *client) bool { return c.state == asking })
+	began := time.Now()
+	n.Close()
+	if took := time.Since(began); took >= 4*time.Second { // a fetch may take 5 s
+		t.Errorf("Close took %v", took)
 	}
 }

@@ -78,12 +78,14 @@ type Gateway struct {
 	pending  atomic.Int64 // sockets that are no session: heads awaited, refusals on their way
 	draining atomic.Bool
 
-	beside   beside
-	retired  sync.WaitGroup  // upstreams on their way out
-	stopped  chan struct{}   // the loops have ended
-	telling  context.Context // ends when upstreams are told nothing more
-	hush     context.CancelFunc
-	stopping sync.Once
+	beside  beside
+	retired sync.WaitGroup  // upstreams on their way out
+	looping context.Context // ends when the loops have
+	halt    context.CancelFunc
+	telling context.Context // ends when upstreams are told nothing more
+	hush    context.CancelFunc
+	waiting context.Context // ends when a drain waits for nobody any more
+	cut     context.CancelFunc
 
 	reload      sync.Mutex
 	hubs        map[string]*hub
@@ -111,12 +113,15 @@ func New(o Options) (_ *Gateway, err error) {
 		buffered: o.Buffered,
 		budget:   session.NewBudget(o.Buffered),
 		ended:    make(chan error, 1),
-		stopped:  make(chan struct{}),
 	}
+	g.looping, g.halt = context.WithCancel(context.Background())
 	g.telling, g.hush = context.WithCancel(context.Background())
+	g.waiting, g.cut = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
+			g.halt()
 			g.hush()
+			g.cut()
 			g.release()
 		}
 	}()
@@ -292,39 +297,41 @@ func (g *Gateway) fatal(err error) {
 	}
 }
 
-// Close cuts every connection and ends Serve.
+// Close cuts every connection and ends Serve, also while Shutdown waits, which
+// returns then.
 func (g *Gateway) Close() error {
+	g.cut()
 	g.shutdown.Do(func() {
 		g.draining.Store(true)
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		g.stop(ctx)
+		g.stop(g.waiting)
 	})
 	return nil
 }
 
-// stop ends the loops and what runs beside them. What upstreams have not been
-// told yet they are told until ctx ends.
-func (g *Gateway) stop(ctx context.Context) {
-	g.stopping.Do(func() {
-		defer g.hush()
-		defer context.AfterFunc(ctx, g.hush)()
-		for _, l := range g.loops {
-			l.stop()
-		}
-		close(g.stopped)
-		g.http.drop() // behind the loops, which hand sockets over to the last
-		g.beside.close()
-		for _, h := range g.settings.Load().hubs {
-			g.retired.Go(func() { g.end(h.now.Load()) })
-		}
-		g.retired.Wait()
-		g.release()
-	})
+// stop ends the loops and what runs beside them, and reports whether it has cut
+// anybody off. What upstreams have not been told yet they are told until ctx
+// ends.
+func (g *Gateway) stop(ctx context.Context) (cut bool) {
+	defer g.hush()
+	defer context.AfterFunc(ctx, g.hush)()
+	for _, l := range g.loops {
+		cut = l.stop() || cut
+	}
+	g.halt()
+	g.http.shutdown(ctx) // an idle connection is not cut off
+	cut = g.http.count.Load() > 0 || cut
+	g.http.drop() // after the loops, which hand sockets over to the last
+	g.beside.close()
+	for _, h := range g.settings.Load().hubs {
+		g.retired.Go(func() { g.end(h.now.Load()) })
+	}
+	g.retired.Wait()
+	g.release()
 	select {
 	case g.ended <- ErrClosed:
 	default:
 	}
+	return cut
 }
 
 // release gives back what belongs to no loop.
@@ -382,7 +389,7 @@ func (g *Gateway) retire(hs *hubSettings, after time.Duration) {
 	g.retired.Go(func() {
 		select {
 		case <-time.After(after):
-		case <-g.stopped:
+		case <-g.looping.Done():
 		}
 		g.end(hs)
 	})

@@ -121,6 +121,13 @@ func (l *loop) run() (err error) {
 	return err
 }
 
+// engaged reports whether c, which is there, would miss its socket. One that has
+// said nothing yet, as a browser keeps it for later, would not; an orphan has
+// none.
+func (c *client) engaged() bool {
+	return c.conn.Open() && (c.state != heading || c.held != nil)
+}
+
 // closeEntrances ends this loop's accepting for good.
 func (l *loop) closeEntrances() {
 	for _, e := range l.entrances {
@@ -128,27 +135,32 @@ func (l *loop) closeEntrances() {
 	}
 }
 
-// stop drops every session and ends the loop. Called by any other goroutine.
-func (l *loop) stop() {
+// stop drops every session and ends the loop. It reports whether somebody was
+// cut off. Called by any other goroutine.
+func (l *loop) stop() (cut bool) {
 	l.stopped.Do(func() {
-		l.do((*loop).end)
+		l.do(func(l *loop) { cut = l.end() })
 		l.release()
 	})
+	return cut
 }
 
 // end is in the last letter but those that are in the mailbox already: these
-// are read still, so that nobody waits for them for ever.
-func (l *loop) end() {
+// are read still, so that nobody waits for them for ever. It reports whether
+// somebody was cut off.
+func (l *loop) end() (cut bool) {
 	l.mail.close()
 	l.over = true
 	l.closeEntrances()
 	l.slab.all(func(c *client) {
 		defer c.guard()
+		cut = cut || c.engaged()
 		l.abandon(c, metrics.ReasonShutdown)
 	})
 	l.poller.Del(l.waker.FD())
 	l.poller.Del(l.ticker.FD())
 	l.metrics.Publish()
+	return cut
 }
 
 // release gives back the loop's own descriptors. Nothing may be in the epoll

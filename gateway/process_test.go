@@ -26,7 +26,8 @@ import (
 // again, which finds in this variable what it is to be.
 const childVariable = "GATEWAY_TEST_CHILD"
 
-// runChild serves a gateway until its standard input ends.
+// runChild serves a gateway until its standard input ends. A byte there begins
+// the drain, which the end of the input cuts short.
 func runChild(kind string) int {
 	cfg := config.Default()
 	cfg.Listen = "127.0.0.1:0"
@@ -43,6 +44,10 @@ func runChild(kind string) int {
 	case "inherited":
 		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
 		os.Setenv("LISTEN_FDS", "1")
+	case "inherited and slow to leave":
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+		os.Setenv("LISTEN_FDS", "1")
+		cfg.Drain = config.Drain{Delay: config.Duration(time.Hour), Timeout: config.Duration(2 * time.Hour)}
 	}
 	g, err := makeGateway(cfg, prometheus.NewRegistry(), os.Stderr)
 	if err != nil {
@@ -52,8 +57,14 @@ func runChild(kind string) int {
 	served := make(chan error, 1)
 	go func() { served <- g.Serve() }()
 	fmt.Println(g.Addr())
-	io.Copy(io.Discard, os.Stdin)
-	if err := g.Shutdown(context.Background()); err != nil {
+	begun, _ := os.Stdin.Read(make([]byte, 1))
+	drained := make(chan error, 1)
+	go func() { drained <- g.Shutdown(context.Background()) }()
+	if begun > 0 { // what ends now is the drain
+		io.Copy(io.Discard, os.Stdin)
+		g.Close()
+	}
+	if err := <-drained; err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -68,6 +79,13 @@ const fewDescriptors = 64
 
 // child runs this test binary as a gateway and returns its address.
 func child(t *testing.T, kind string, files ...*os.File) (addr string, end func() error) {
+	t.Helper()
+	addr, _, end = spawn(t, kind, files...)
+	return addr, end
+}
+
+// spawn is child, and returns its standard input as well.
+func spawn(t *testing.T, kind string, files ...*os.File) (addr string, stdin io.WriteCloser, end func() error) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childVariable+"="+kind)
@@ -102,7 +120,7 @@ func child(t *testing.T, kind string, files ...*os.File) (addr string, end func(
 	if err != nil {
 		t.Fatal(end())
 	}
-	return strings.TrimSpace(addr), end
+	return strings.TrimSpace(addr), stdin, end
 }
 
 // outsider is a node in another process, for its clients.
@@ -213,4 +231,60 @@ func TestSocketThatWasHandedInIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+// A node whose successor may be there already leaves newcomers to it at once,
+// for as long as the node itself is there.
+func TestSocketThatWasHandedInIsLeftToTheSuccessorAtOnce(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	file, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	addr, stdin, end := spawn(t, "inherited and slow to leave", file)
+	r := outsider(t, addr)
+	const health = "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+	watcher, session := r.connect(), r.connect()
+	watcher.say(health)
+	watcher.wantBody(http.StatusOK, "ok\n")
+	session.say(request("/"))
+	session.wantStatus(http.StatusSwitchingProtocols)
+	if _, err := stdin.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node is not ready", func() bool {
+		watcher.say(health)
+		resp, err := http.ReadResponse(watcher.r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode == http.StatusServiceUnavailable
+	})
+	for i := range 20 {
+		p := r.connect()
+		p.say(request("/"))
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "served by the successor: %d\n", i)
+		if got, err := p.r.ReadString('\n'); err != nil || got != fmt.Sprintf("served by the successor: %d\n", i) {
+			t.Fatalf("newcomer %d got %q, %v", i, got, err)
+		}
+		c.Close()
+		p.Close()
+	}
+	session.send(text("still served"))
+	session.want(ws.OpText, "still served")
+	session.Close()
+	watcher.Close()
+	if err := end(); err != nil { // nobody was there to be cut off
+		t.Error(err)
+	}
 }

@@ -68,6 +68,21 @@ func TestASecondSignalEndsTheDrain(t *testing.T) {
 	}
 }
 
+func TestTwoSignalsWithoutClientsAreNoFailure(t *testing.T) {
+	g := start(t, "drain: {delay: 10m, window: 10m, timeout: 30m}\n")
+	idle, err := net.Dial("tcp", g.address) // as browsers keep one for later
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	g.signal(t, syscall.SIGTERM)
+	g.log.await(t, "draining")
+	g.signal(t, syscall.SIGTERM)
+	if status := g.awaitExit(t); status != 0 {
+		t.Errorf("exit status %d, want 0: nobody was cut off", status)
+	}
+}
+
 // handshakeByHand is a connection that has asked for its handshake.
 func handshakeByHand(t *testing.T, g *gateway) net.Conn {
 	t.Helper()
