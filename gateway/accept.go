@@ -138,7 +138,7 @@ var errBusy = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "t
 var errDraining = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "going away"}
 
 // busyNow is errBusy on the wire, for newcomers that get no slot.
-var busyNow = handshake.AppendResponse(nil, errBusy, retryAfter)
+var busyNow = handshake.AppendResponse(nil, errBusy, handshake.Answer{RetryAfter: retryAfter})
 
 // retryAfter is the seconds after which a refused client may come again.
 const retryAfter = 5

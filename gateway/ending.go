@@ -5,6 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/handshake"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -150,7 +151,9 @@ func (l *loop) expire(t *session.Timer) {
 	defer c.guard()
 	switch c.state {
 	case heading:
+		l.bodiless = c.held != nil && handshake.AsksForHead(c.held.buf)
 		l.refuse(c, errHeadTooSlow)
+		l.bodiless = false
 	case open:
 		l.overdue(c)
 	case closing:

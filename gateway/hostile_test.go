@@ -216,17 +216,20 @@ func TestWhatIsNoHandshakeIsRefusedAtOnce(t *testing.T) {
 		say    string
 		status int
 	}{
-		"TLS":                {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("r", 500), 400},
-		"one byte of TLS":    {"\x16", 400},
-		"bare LF":            {strings.ReplaceAll(request("/"), "\r\n", "\n"), 400},
-		"one bare LF":        {"GET / HTTP/1.1\nHost: x\r\n", 400},
-		"HTTP/1.0":           {strings.Replace(request("/"), "HTTP/1.1", "HTTP/1.0", 1), 400},
-		"HTTP/2":             {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505},
-		"HTTP/0.9":           {"GET /\r\n\r\n", 400},
-		"empty head":         {"\r\n\r\n", 400},
-		"zeros":              {strings.Repeat("\x00", 10_000), 431},
-		"zeros with an end":  {strings.Repeat("\x00", 100) + "\r\n\r\n", 400},
-		"frames and no head": {string(text("hello")) + "\r\n\r\n", 400},
+		"TLS":                          {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("r", 500), 400},
+		"one byte of TLS":              {"\x16", 400},
+		"bare LF":                      {strings.ReplaceAll(request("/"), "\r\n", "\n"), 400},
+		"one bare LF":                  {"GET / HTTP/1.1\nHost: x\r\n", 400},
+		"HTTP/1.0":                     {strings.Replace(request("/"), "HTTP/1.1", "HTTP/1.0", 1), 400},
+		"HTTP/2":                       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505},
+		"HTTP/0.9":                     {"GET /\r\n\r\n", 400},
+		"empty head":                   {"\r\n\r\n", 400},
+		"malformed Host":               {"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400},
+		"a long target":                {"GET /" + strings.Repeat("x", 10_000), 414},
+		"long target of many segments": {"GET /" + strings.Repeat("x/", 10_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414},
+		"zeros":                        {strings.Repeat("\x00", 10_000), 431},
+		"zeros with an end":            {strings.Repeat("\x00", 100) + "\r\n\r\n", 400},
+		"frames and no head":           {string(text("hello")) + "\r\n\r\n", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := start(t, nil)
@@ -238,6 +241,54 @@ func TestWhatIsNoHandshakeIsRefusedAtOnce(t *testing.T) {
 			n.settled()
 		})
 	}
+}
+
+// Refusals and answers alike: one to HEAD has no body, and all have a date
+// (RFC 9110 §6.6.1, §9.3.2).
+func TestAnswersToHeadHaveNoBodyAndADate(t *testing.T) {
+	n := start(t, limited(func(l *config.Limits) { l.Handshake = milliseconds(200) }))
+	for _, c := range []struct {
+		head   string
+		status int
+	}{
+		{"HEAD / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
+		{"HEAD / HTTP/1.1\nHost: a\r\n", 400},
+		{"HEAD /" + strings.Repeat("x", 10_000), 414},
+		{"HEAD / HTTP/1.1\r\nX: " + strings.Repeat("x", 10_000), 431},
+		{"HEAD / HTTP/1.1\r\nHost: unfinished", 408},
+		{strings.Replace(request("/"), "GET", "HEAD", 1), 405},
+		{"\r\nHEAD /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404},
+		{"HEAD /api/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200},
+	} {
+		p := n.connect()
+		p.say(c.head)
+		r, err := http.ReadResponse(p.r, &http.Request{Method: "HEAD"})
+		if err != nil {
+			t.Fatalf("%.40q: %v", c.head, err)
+		}
+		if _, err := http.ParseTime(r.Header.Get("Date")); r.StatusCode != c.status || err != nil {
+			t.Errorf("%.40q: status %d, want %d; Date: %v", c.head, r.StatusCode, c.status, err)
+		}
+		p.wantEnd()
+		p.Close()
+	}
+	n.settled()
+}
+
+// One empty line before a request line is skipped, however it comes.
+func TestEmptyLineBeforeARequestIsSkipped(t *testing.T) {
+	n := start(t, nil)
+	p := n.connect()
+	p.say("\r\n" + request("/"))
+	p.wantStatus(http.StatusSwitchingProtocols)
+	p.Close()
+	q := n.connect()
+	for _, c := range []byte("\r\nGET /api/health HTTP/1.1\r\nHost: x\r\n\r\n") {
+		q.say(string(c))
+	}
+	q.wantBody(http.StatusOK, "ok\n")
+	q.Close()
+	n.settled()
 }
 
 // A node that was made and never served can be closed: its port could be

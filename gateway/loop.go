@@ -46,9 +46,10 @@ type loop struct {
 	start time.Time
 	now   session.Tick
 
-	in    [readSize]byte // what was read last; nobody's between two callbacks
-	out   []byte         // frames for the client at hand; empty between two callbacks
-	event upstream.Event // what the upstream is told: on the heap once, not once a message
+	in       [readSize]byte // what was read last; nobody's between two callbacks
+	out      []byte         // frames for the client at hand; empty between two callbacks
+	bodiless bool           // the request at hand is a HEAD: no answer to it has a body
+	event    upstream.Event // what the upstream is told: on the heap once, not once a message
 
 	stalled  map[*client]struct{}    // clients that do not read as fast as we write
 	traced   map[*client]*trace.Span // handshakes under way whose head is known; nil: nothing is traced

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"sluice/gateway/handshake"
 	"sluice/gateway/upstream"
@@ -13,7 +14,6 @@ import (
 
 // Answers to request heads that are well-formed and still not welcome.
 var (
-	errHeadTooLarge = &handshake.Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "request head too large"}
 	errHeadTooSlow  = &handshake.Error{Status: http.StatusRequestTimeout, Reason: "request head not complete in time"}
 	errNoSuchHub    = &handshake.Error{Status: http.StatusNotFound, Reason: "no such hub"}
 	errOrigin       = &handshake.Error{Status: http.StatusForbidden, Reason: "origin not allowed"}
@@ -56,9 +56,11 @@ func (l *loop) readHead(c *client) (more bool) {
 func (l *loop) takeHead(c *client, p []byte, seen int) {
 	limit := l.g.settings.Load().head
 	end := handshake.End(p, seen)
+	l.bodiless = handshake.AsksForHead(p)
+	defer func() { l.bodiless = false }()
 	switch {
 	case end > limit || end < 0 && len(p) >= limit:
-		l.refuse(c, errHeadTooLarge)
+		l.refuse(c, handshake.TooLarge(p[:limit]))
 	case end >= 0:
 		l.letGo(c)
 		l.answerHead(c, p[:end], p[end:])
@@ -178,14 +180,14 @@ func (l *loop) refuseAs(c *client, e *handshake.Error, as metrics.Result) {
 	if e.Status == http.StatusServiceUnavailable {
 		again = retryAfter
 	}
-	l.out = handshake.AppendResponse(l.out[:0], e, again)
+	l.out = handshake.AppendResponse(l.out[:0], e, handshake.Answer{RetryAfter: again, Date: time.Now(), Bodiless: l.bodiless})
 	l.leave(c)
 }
 
 // result is how an error answer is counted.
 func result(e *handshake.Error) metrics.Result {
 	switch e.Status {
-	case http.StatusRequestHeaderFieldsTooLarge:
+	case http.StatusRequestHeaderFieldsTooLarge, http.StatusRequestURITooLong:
 		return metrics.ResultHeadTooLarge
 	case http.StatusRequestTimeout:
 		return metrics.ResultTimeout
@@ -216,7 +218,7 @@ func result(e *handshake.Error) metrics.Result {
 // the bytes read so far.
 func (l *loop) handOver(c *client, head, rest []byte) {
 	read := make([]byte, 0, len(head)+len(rest))
-	read = append(append(read, head...), rest...)
+	read = append(append(read, handshake.SkipEmptyLine(head)...), rest...) // net/http takes no empty line
 	if c.registered {
 		l.poller.Del(c.conn.FD())
 		c.registered = false

@@ -106,7 +106,7 @@ type Result uint8
 const (
 	ResultOK           Result = iota
 	ResultBadRequest          // 400
-	ResultHeadTooLarge        // 431
+	ResultHeadTooLarge        // 431, or 414: the target alone
 	ResultTimeout             // 408
 	ResultOrigin              // 403
 	ResultNotFound            // 404

@@ -12,9 +12,10 @@
 // parsed already, and that [AsksForWebSocket], comes here by [AppendRequest].
 //
 // What Parse refuses though net/http lets it pass: lines that end in a bare
-// LF, folded lines, an empty Host, a Host twice (differing or not), CONNECT,
-// "*" for other methods than OPTIONS, absolute targets of other schemes than
-// http, https, ws and wss or with userinfo or an escaped host, Content-Length
+// LF, folded lines, a Host twice (differing or not) or that is not a host and a
+// port, an empty one included, CONNECT, "*" for other methods than OPTIONS,
+// absolute targets of other schemes than http, https, ws and wss or with
+// userinfo or an escaped host, Content-Length
 // twice or beside Transfer-Encoding or of more than 18 digits,
 // Transfer-Encoding in HTTP/1.0, an Expect twice or of any other value than
 // 100-continue, and a Trailer that names a framing field even where no

@@ -3,6 +3,7 @@ package handshake
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Error is a refusal: the status to answer with and what the client is told.
@@ -29,6 +30,8 @@ var (
 	ErrFraming           = &Error{Status: http.StatusBadRequest, Reason: "ambiguous length of the body"}
 	ErrTrailer           = &Error{Status: http.StatusBadRequest, Reason: "forbidden field in Trailer"}
 	ErrExpect            = &Error{Status: http.StatusExpectationFailed, Reason: "unknown expectation"}
+	ErrTargetTooLong     = &Error{Status: http.StatusRequestURITooLong, Reason: "request target too long"}
+	ErrHeadTooLarge      = &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "request head too large"}
 	ErrTooManyFields     = &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "too many header fields"}
 	ErrTransferEncoding  = &Error{Status: http.StatusNotImplemented, Reason: "unsupported transfer encoding"}
 	ErrMethodUnsupported = &Error{Status: http.StatusNotImplemented, Reason: "unsupported method"}
@@ -53,10 +56,20 @@ var (
 // that is spoken (RFC 6455 §4.4).
 const upgradeTo13 = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 
+// Answer is what a refusal says besides its Error.
+type Answer struct {
+	// RetryAfter asks the client to stay away for so many seconds; 0 does not.
+	RetryAfter int
+	// Date is when the answer is made. The zero time leaves the field out, which
+	// only a 5xx may (RFC 9110 §6.6.1).
+	Date time.Time
+	// Bodiless leaves the body out, as in every answer to HEAD.
+	Bodiless bool
+}
+
 // AppendResponse appends the complete answer that refuses a request and says
-// that the connection ends with it. With retryAfter > 0 it asks the client to
-// stay away for so many seconds. It allocates only if dst has no room.
-func AppendResponse(dst []byte, e *Error, retryAfter int) []byte {
+// that the connection ends with it. It allocates only if dst has no room.
+func AppendResponse(dst []byte, e *Error, a Answer) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(e.Status), 10)
 	dst = append(dst, ' ')
@@ -69,12 +82,20 @@ func AppendResponse(dst []byte, e *Error, retryAfter int) []byte {
 	} else {
 		dst = append(dst, "\r\nConnection: close\r\n"...)
 	}
-	if retryAfter > 0 {
+	if !a.Date.IsZero() {
+		dst = append(dst, "Date: "...)
+		dst = a.Date.UTC().AppendFormat(dst, http.TimeFormat)
+		dst = append(dst, "\r\n"...)
+	}
+	if a.RetryAfter > 0 {
 		dst = append(dst, "Retry-After: "...)
-		dst = strconv.AppendInt(dst, int64(retryAfter), 10)
+		dst = strconv.AppendInt(dst, int64(a.RetryAfter), 10)
 		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, e.Header...)
 	dst = append(dst, "\r\n"...)
+	if a.Bodiless {
+		return dst
+	}
 	return append(dst, e.Reason...)
 }

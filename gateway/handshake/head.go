@@ -128,12 +128,12 @@ func End(p []byte, from int) int {
 }
 
 // Parse reads head, a request's first octet to the end of the empty line (see
-// End), into h. The error is an *Error; h is then good for nothing. See the
+// End), into h. One empty line before the request line is skipped. The error is an *Error; h is then good for nothing. See the
 // package comment for what is refused. More than maxFields header fields are
 // answered with 431.
 func Parse(head []byte, maxFields int, h *Head) error {
 	*h = Head{Fields: h.Fields[:0]}
-	line, rest, ok := cutLine(head)
+	line, rest, ok := cutLine(SkipEmptyLine(head))
 	if !ok {
 		return ErrLineEnd
 	}
@@ -254,8 +254,6 @@ func validEscapes(p []byte) bool {
 func isHex(c byte) bool {
 	return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
-
-func validHost(host []byte) bool { return len(host) > 0 && all(host, hostOctet) }
 
 // field reads one header field (RFC 9112 §5). A folded line fails as a name
 // that begins with white space.

@@ -112,6 +112,8 @@ var refusals = []struct {
 	want    *Error
 	netHTTP bool
 }{
+	{name: "two empty lines before the request line", head: "\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", want: ErrRequestLine},
+	{name: "bare LF before the request line", head: "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", want: ErrLineEnd},
 	{name: "nothing but the end", head: "\r\n\r\n", want: ErrRequestLine},
 	{name: "no spaces", head: "GET\r\nHost: h\r\n\r\n", want: ErrRequestLine},
 	{name: "no version", head: "GET /\r\nHost: h\r\n\r\n", want: ErrRequestLine},
@@ -163,6 +165,20 @@ var refusals = []struct {
 	{name: "no Host", head: "GET / HTTP/1.1\r\n\r\n", want: ErrHost},
 	{name: "no Host beside an absolute target", head: "GET http://h/ HTTP/1.1\r\n\r\n", want: ErrHost},
 	{name: "empty Host", head: "GET / HTTP/1.1\r\nHost:\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "letter in a port", head: "GET / HTTP/1.1\r\nHost: h:8o80\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "port of 17 bits", head: "GET / HTTP/1.1\r\nHost: h:65536\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "two ports", head: "GET / HTTP/1.1\r\nHost: h:80:80\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "port of no host", head: "GET / HTTP/1.1\r\nHost: :80\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "bracket that stays open", head: "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "bracket that was not opened", head: "GET / HTTP/1.1\r\nHost: h]\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "nothing in brackets", head: "GET / HTTP/1.1\r\nHost: []\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "name in brackets", head: "GET / HTTP/1.1\r\nHost: [h]\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "IPv4 in brackets", head: "GET / HTTP/1.1\r\nHost: [127.0.0.1]\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "zone in brackets", head: "GET / HTTP/1.1\r\nHost: [fe80::1%25lo]\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "text behind brackets", head: "GET / HTTP/1.1\r\nHost: [::1]h\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "IPv6 without brackets", head: "GET / HTTP/1.1\r\nHost: ::1\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "half an escape in Host", head: "GET / HTTP/1.1\r\nHost: h%4\r\n\r\n", want: ErrHost, netHTTP: true},
+	{name: "absolute target with a port of 17 bits", head: "GET http://h:65536/ HTTP/1.1\r\nHost: h\r\n\r\n", want: ErrTarget, netHTTP: true},
 	{name: "malformed Host", head: "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", want: ErrHost},
 	{name: "two Hosts", head: "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", want: ErrHost},
 	{name: "the same Host twice", head: "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", want: ErrHost},
@@ -224,6 +240,37 @@ func TestParseCountsFields(t *testing.T) {
 	}
 	if err := Parse(head, 2, &h); !errors.Is(err, ErrTooManyFields) {
 		t.Errorf("over the limit: %v, want %v", err, ErrTooManyFields)
+	}
+}
+
+func TestParseTakesEveryFormOfHost(t *testing.T) {
+	for _, host := range []string{"h", "H.example.", "h:", "h:0", "h:65535", "127.0.0.1:80", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:", "caf%C3%A9", "_a-b.c~d"} {
+		if h := parse(t, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); string(h.Host) != host {
+			t.Errorf("Host %q, want %q", h.Host, host)
+		}
+	}
+}
+
+// One empty line before the request line is skipped (RFC 9112 §2.2).
+func TestParseSkipsOneEmptyLine(t *testing.T) {
+	if h := parse(t, "\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"); string(h.Method) != "GET" || string(h.Path) != "/a" {
+		t.Errorf("%s %s", h.Method, h.Path)
+	}
+}
+
+func TestTooLargeSaysWhatIsTooLarge(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	for head, want := range map[string]*Error{
+		"GET /" + long:                          ErrTargetTooLong,
+		"\r\nHEAD /" + long:                     ErrTargetTooLong,
+		"GET /" + long + " HTTP/1.1\r\nHost: h": ErrHeadTooLarge,
+		"GET / HTTP/1.1\r\nA: " + long:          ErrHeadTooLarge,
+		long:                                    ErrHeadTooLarge,
+		strings.Repeat("\x00 ", 1000):           ErrHeadTooLarge,
+	} {
+		if got := TooLarge([]byte(head)); got != want {
+			t.Errorf("TooLarge(%.20q…) = %v, want %v", head, got, want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // upgrade answers a head that has to be good.
@@ -109,14 +110,15 @@ func TestUpgradePicksTheSubprotocolTheClientLikesBest(t *testing.T) {
 }
 
 func TestResponseIsCompleteHTTP(t *testing.T) {
+	now := time.Date(1994, 11, 6, 9, 49, 37, 0, time.FixedZone("CET", 3600))
 	for _, e := range []*Error{
-		ErrTLS, ErrRequestLine, ErrTarget, ErrLineEnd, ErrField, ErrHost, ErrFraming, ErrTrailer, ErrExpect, ErrTooManyFields,
+		ErrTLS, ErrRequestLine, ErrTarget, ErrLineEnd, ErrField, ErrHost, ErrFraming, ErrTrailer, ErrExpect, ErrTooManyFields, ErrTargetTooLong, ErrHeadTooLarge,
 		ErrTransferEncoding, ErrMethodUnsupported, ErrHTTPVersion,
 		ErrMethod, ErrHTTP10, ErrUpgrade, ErrConnection, ErrVersion, ErrKey, ErrBody, ErrRepeated, ErrProtocols, ErrExtensions,
 		{Status: http.StatusServiceUnavailable, Reason: "draining"},
 	} {
 		for _, retryAfter := range []int{0, 7} {
-			answer := AppendResponse([]byte("before"), e, retryAfter)
+			answer := AppendResponse([]byte("before"), e, Answer{RetryAfter: retryAfter, Date: now})
 			answer, ok := bytes.CutPrefix(answer, []byte("before"))
 			if !ok {
 				t.Fatalf("%v: does not append", e)
@@ -132,6 +134,9 @@ func TestResponseIsCompleteHTTP(t *testing.T) {
 			}
 			if response.StatusCode != e.Status || !response.Close || response.ContentLength != int64(len(e.Reason)) {
 				t.Errorf("%v: %q", e, answer)
+			}
+			if got := response.Header.Get("Date"); got != "Sun, 06 Nov 1994 08:49:37 GMT" {
+				t.Errorf("%v: Date %q", e, got)
 			}
 			want := ""
 			if retryAfter > 0 {
@@ -153,8 +158,21 @@ func TestResponseIsCompleteHTTP(t *testing.T) {
 
 func TestResponseDoesNotAllocate(t *testing.T) {
 	dst := make([]byte, 0, 512)
-	if n := testing.AllocsPerRun(100, func() { AppendResponse(dst, ErrVersion, 5) }); n != 0 {
+	answer := Answer{RetryAfter: 5, Date: time.Now()}
+	if n := testing.AllocsPerRun(100, func() { AppendResponse(dst, ErrVersion, answer) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// The answer to HEAD is the head of the answer to GET.
+func TestResponseToHeadHasNoBody(t *testing.T) {
+	whole := AppendResponse(nil, ErrHost, Answer{})
+	head := AppendResponse(nil, ErrHost, Answer{Bodiless: true})
+	if string(head)+ErrHost.Reason != string(whole) {
+		t.Errorf("%q, want %q without its body", head, whole)
+	}
+	if bytes.Contains(head, []byte("\r\nDate:")) {
+		t.Errorf("a Date that nobody gave: %q", head)
 	}
 }
 
