@@ -82,13 +82,18 @@ var authFailures = map[auth.Reason]metrics.AuthFailure{
 	auth.ReasonRole:      metrics.AuthRole,
 }
 
-// wait parks a handshake. It is false when the budget is used up.
+// wait parks a handshake, which takes its place. It is false when there is
+// none, or the budget is used up.
 func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
 	if c.state == asking {
 		c.held.petition.client = client
 		return true
 	}
+	if !l.g.takePlace(l.g.settings.Load()) {
+		return false
+	}
 	if !l.hold(c, append(append(l.out[:0], head...), rest...)) {
+		l.g.givePlace()
 		return false
 	}
 	c.held.petition = &petition{end: len(head), client: client}
@@ -135,6 +140,9 @@ func (l *loop) verified(c *client, client *auth.Client, err error) {
 		return
 	}
 	head, rest, hs, err := l.recall(c)
+	if err == nil {
+		err = l.g.welcomes()
+	}
 	if err != nil {
 		l.refuse(c, err)
 		return
@@ -147,14 +155,13 @@ func (l *loop) verified(c *client, client *auth.Client, err error) {
 func (l *loop) recall(c *client) (head, rest []byte, hs *hubSettings, err error) {
 	p := c.held.petition
 	head, rest = c.held.buf[:p.end], c.held.buf[p.end:]
-	s := l.g.settings.Load()
 	if err := handshake.Parse(head, len(head), &l.head); err != nil {
 		return nil, nil, nil, err
 	}
 	if hs = c.hub.now.Load(); hs.gone {
 		return nil, nil, nil, errNoSuchHub
 	}
-	return head, rest, hs, l.g.room(s)
+	return head, rest, hs, nil
 }
 
 // present asks the upstream whether it wants a client, if it cares, and lets
@@ -167,7 +174,11 @@ func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, re
 		l.letIn(c, hs, client, upstream.Reply{}, rest)
 		return
 	}
-	if !l.wait(c, client, head, rest) {
+	switch {
+	case client != nil && !l.fits(client.Groups):
+		l.refuse(c, errGroups)
+		return
+	case !l.wait(c, client, head, rest):
 		l.refuse(c, errBusy)
 		return
 	}
@@ -210,6 +221,9 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 	}
 	c.accepted(r)
 	_, rest, hs, err := l.recall(c)
+	if err == nil && l.g.draining.Load() {
+		err = errDraining
+	}
 	if err == nil && c.held.petition.client == nil && c.UserID() == "" && !hs.anonymous {
 		l.g.metrics.AuthFailed(metrics.AuthMissing)
 		err = errUnauthorized
@@ -263,9 +277,16 @@ func (l *loop) unreached(c *client) {
 	c.waiting = false // that answer tells us nothing
 }
 
-// letIn answers the handshake and makes a session of c. r is the upstream's
-// answer to its connect event.
+// letIn answers the handshake and makes a session of c, which takes a place now
+// unless it has one. r is the upstream's answer to its connect event.
 func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream.Reply, rest []byte) {
+	if c.state != asking {
+		if !l.g.takePlace(l.g.settings.Load()) {
+			l.refuse(c, errBusy)
+			return
+		}
+		c.state = asking // who has a place
+	}
 	v := r.Verdict
 	options := &hs.handshake
 	if v != nil && v.Subprotocol != "" {

@@ -17,7 +17,8 @@ const (
 	vacant state = iota
 	// heading: the request head is being collected.
 	heading
-	// asking: the head is complete, and somebody else decides on the client.
+	// asking: the head is complete, and somebody else decides on the client,
+	// for whom a place is kept.
 	asking
 	// open: frames come and go.
 	open

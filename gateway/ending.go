@@ -40,6 +40,9 @@ func (l *loop) fail(c *client, code ws.StatusCode, reason metrics.Reason, text s
 func (l *loop) leave(c *client) {
 	l.unhold(c)
 	c.Reader.Release(l.context)
+	if c.placed() {
+		l.g.givePlace()
+	}
 	c.state = leaving
 	l.wheel.Arm(&c.timer, l.now+1+l.g.settings.Load().closeTime)
 	l.flush(c)
@@ -113,6 +116,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		c.reason = reason
 	}
 	l.g.sessions.Add(-1)
+	defer l.g.givePlace() // when the upstream has been told
 	l.strike(c)
 	l.metrics.Closed(c.hub.index, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
 	c.state = orphaned
@@ -137,6 +141,9 @@ func (l *loop) abandon(c *client, reason metrics.Reason) {
 func (l *loop) vacate(c *client) {
 	l.wheel.Disarm(&c.timer)
 	l.letGo(c)
+	if c.placed() {
+		l.g.givePlace()
+	}
 	if !c.upgraded {
 		l.g.pending.Add(-1)
 		l.metrics.Gauge(metrics.HandshakesInFlight, -1)

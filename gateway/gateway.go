@@ -75,6 +75,7 @@ type Gateway struct {
 	http        *httpSide
 
 	sessions atomic.Int64
+	places   atomic.Int64 // sessions, and the handshakes that have a place already
 	pending  atomic.Int64 // sockets that are no session: heads awaited, refusals on their way
 	draining atomic.Bool
 
@@ -238,7 +239,7 @@ func (g *Gateway) Ready() error {
 	switch {
 	case g.draining.Load():
 		return errors.New("draining")
-	case g.sessions.Load() >= g.settings.Load().connections:
+	case g.places.Load() >= g.settings.Load().connections:
 		return errors.New("connection limit reached")
 	case g.crowded():
 		return errors.New("buffers almost used up")

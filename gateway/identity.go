@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"sluice/gateway/auth"
@@ -123,12 +124,8 @@ func (l *loop) join(c *client, groups []string) bool {
 	who := c.identify()
 	most := l.g.settings.Load().groups
 	if had := members.Count(&who.Member); had+len(groups) > most {
-		for _, name := range groups { // some may be known, or be there twice
-			if !members.Has(&who.Member, name) {
-				had++
-			}
-		}
-		if had > most {
+		fresh := slices.DeleteFunc(slices.Clone(groups), func(name string) bool { return members.Has(&who.Member, name) })
+		if had+distinct(fresh) > most {
 			l.g.metrics.Reached(metrics.LimitGroups)
 			return false
 		}
@@ -141,6 +138,21 @@ func (l *loop) join(c *client, groups []string) bool {
 	}
 	l.metrics.Gauge(metrics.Groups, int64(members.Len()-before))
 	return true
+}
+
+// fits reports whether a client that is in no group yet may join all of groups.
+func (l *loop) fits(groups []string) bool {
+	most := l.g.settings.Load().groups
+	if len(groups) > most && distinct(groups) > most {
+		l.g.metrics.Reached(metrics.LimitGroups)
+		return false
+	}
+	return true
+}
+
+// distinct is how many different names there are.
+func distinct(names []string) int {
+	return len(slices.Compact(slices.Sorted(slices.Values(names))))
 }
 
 // part ends memberships of c: in groups, or in all if there are none.

@@ -111,6 +111,7 @@ func (n *node) left() string {
 		})
 	}
 	see("sessions", float64(n.sessions.Load()))
+	see("places", float64(n.places.Load()))
 	see("pending", float64(n.pending.Load()))
 	n.publish()
 	for _, gauge := range []string{

@@ -109,17 +109,18 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	if h.HasOrigin && !hs.origins.Allow(h.Origin, h.Host) {
 		return nil, nil, errOrigin
 	}
-	return hub, hs, g.room(s)
+	if g.places.Load() >= s.connections { // before its token is looked at
+		g.metrics.Reached(metrics.LimitConnections)
+		return nil, nil, errBusy
+	}
+	return hub, hs, g.welcomes()
 }
 
-// room is nil if there is room for one more session.
-func (g *Gateway) room(s *settings) error {
+// welcomes is nil while clients that have a place, or find one, may come in.
+func (g *Gateway) welcomes() error {
 	switch {
 	case g.draining.Load():
 		return errDraining
-	case g.sessions.Load() >= s.connections:
-		g.metrics.Reached(metrics.LimitConnections)
-		return errBusy
 	case g.crowded():
 		g.metrics.Reached(metrics.LimitBuffered)
 		return errBusy
@@ -127,7 +128,7 @@ func (g *Gateway) room(s *settings) error {
 	return nil
 }
 
-// open makes a session of c.
+// open makes a session of c, which has a place.
 func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
 	l.g.pending.Add(-1)
 	l.g.sessions.Add(1)
