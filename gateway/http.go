@@ -65,7 +65,7 @@ func newHTTPSide(g *Gateway) *httpSide {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    8 << 10,
+		MaxHeaderBytes:    64 << 10, // the most that limits.head can be, which loops hold the first request of a connection to
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
 	return h

@@ -18,8 +18,8 @@ import (
 type Client struct {
 	User    string // "" if the token names none
 	Roles   []string
-	Groups  []string // to join
-	Expires time.Time
+	Groups  []string            // to join
+	Expires time.Time           // its exp, and the leeway if it was past that
 	Claims  map[string][]string // all of them, for the hub's backend
 }
 
@@ -85,7 +85,7 @@ func (c *Clients) Close() {
 // Local reports whether Verify of this token neither waits for anything nor
 // computes for long, so that a loop may call it.
 func (c *Clients) Local(token string) bool {
-	if len(c.issuers) == 0 || len(token) > maxToken {
+	if len(c.issuers) == 0 {
 		return true
 	}
 	encoded, _, _ := strings.Cut(token, ".")
@@ -116,9 +116,10 @@ func (c *Clients) Local(token string) bool {
 // Its aud must contain the one configured, if any. An issuer may give roles and
 // groups like an access key.
 //
-// Both must have an exp, and must not be used before their nbf and iat, for
-// which 5 s of difference between clocks are allowed. ctx bounds the waiting for
-// a key set. The error is an *Error.
+// Both must have an exp, and must not be used before their nbf; a minute of
+// difference between clocks is allowed for both. ctx bounds the waiting for a
+// key set. How long a token may be is for whoever reads it from a request. The
+// error is an *Error.
 func (c *Clients) Verify(ctx context.Context, token, host string, now time.Time) (*Client, error) {
 	var by *issuer // nil: an access key
 	claims, err := verify(c.parser, token, func(t *jwt.Token, claims jwt.MapClaims) (any, error) {

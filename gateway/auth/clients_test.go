@@ -93,7 +93,8 @@ func TestTokensAreRefusedForTheRightReason(t *testing.T) {
 		{"good", good, reasons},
 		{"second key", sign(t, jwt.SigningMethodHS256, []byte(oldKey), nil, jwt.MapClaims{"aud": hubURL}), reasons},
 		{"empty", "", ReasonMissing},
-		{"too long", strings.Repeat("a", maxToken+1), ReasonMalformed},
+		{"long and good", hs256(t, jwt.MapClaims{"long": strings.Repeat("a", 40_000)}), reasons},
+		{"long and no token", strings.Repeat("a", 60_000), ReasonMalformed},
 		{"no token", "hello", ReasonMalformed},
 		{"four parts", good + ".a", ReasonMalformed},
 		{"padding", good + "=", ReasonMalformed},
@@ -110,18 +111,20 @@ func TestTokensAreRefusedForTheRightReason(t *testing.T) {
 		{"no algorithm", raw(`{}`) + "." + body + "." + signature, ReasonMalformed},
 		{"critical extension", sign(t, jwt.SigningMethodHS256, []byte(testKey), map[string]any{"crit": []string{"b64"}, "b64": true}, jwt.MapClaims{"aud": hubURL}), ReasonMalformed},
 		{"no expiry", signed(`{"aud":"` + hubURL + `"}`), ReasonExpired},
-		{"expired now", hs256(t, jwt.MapClaims{"exp": now.Unix()}), ReasonExpired},
+		{"expired within the leeway", hs256(t, jwt.MapClaims{"exp": now.Unix() - 59}), reasons},
+		{"expired with the leeway", hs256(t, jwt.MapClaims{"exp": now.Unix() - 60}), ReasonExpired},
 		{"expires in a moment", hs256(t, jwt.MapClaims{"exp": float64(now.Unix()) + 0.5}), reasons},
 		{"expiry a text", hs256(t, jwt.MapClaims{"exp": "tomorrow"}), ReasonMalformed},
 		{"expiry null", hs256(t, jwt.MapClaims{"exp": nil}), ReasonMalformed},
 		{"expiry beyond dates", signed(`{"exp":1e300,"aud":"` + hubURL + `"}`), ReasonMalformed},
 		{"expiry beyond numbers", signed(`{"exp":1e999,"aud":"` + hubURL + `"}`), ReasonMalformed},
 		{"expiry negative", signed(`{"exp":-1,"aud":"` + hubURL + `"}`), ReasonMalformed},
-		{"not before now and the leeway", hs256(t, jwt.MapClaims{"nbf": now.Unix() + 5}), reasons},
-		{"not before later", hs256(t, jwt.MapClaims{"nbf": now.Unix() + 6}), ReasonExpired},
-		{"issued now and the leeway", hs256(t, jwt.MapClaims{"iat": now.Unix() + 5}), reasons},
-		{"issued later", hs256(t, jwt.MapClaims{"iat": now.Unix() + 6}), ReasonExpired},
-		{"issued a text", hs256(t, jwt.MapClaims{"iat": "now"}), ReasonMalformed},
+		{"not before now and the leeway", hs256(t, jwt.MapClaims{"nbf": now.Unix() + 60}), reasons},
+		{"not before later", hs256(t, jwt.MapClaims{"nbf": now.Unix() + 61}), ReasonExpired},
+		{"not before a text", hs256(t, jwt.MapClaims{"nbf": "now"}), ReasonMalformed},
+		{"issued in a year", hs256(t, jwt.MapClaims{"iat": now.Unix() + 365*24*60*60}), reasons},
+		{"issued in milliseconds", hs256(t, jwt.MapClaims{"iat": now.UnixMilli()}), reasons},
+		{"issued a text", hs256(t, jwt.MapClaims{"iat": "now"}), reasons},
 		{"no audience", signed(`{"exp":1900000000}`), ReasonAudience},
 		{"audience a number", hs256(t, jwt.MapClaims{"aud": 1}), ReasonAudience},
 		{"audiences", hs256(t, jwt.MapClaims{"aud": []string{"https://other", hubURL}}), reasons},
@@ -146,6 +149,18 @@ func TestTokensAreRefusedForTheRightReason(t *testing.T) {
 		}
 		if err != nil && len(test.token) > 20 && (strings.Contains(err.Error(), test.token) || strings.Contains(err.Error(), signature)) {
 			t.Errorf("%s: the error quotes the token", test.name)
+		}
+	}
+}
+
+// Where sessions end with their tokens, one that came within the leeway is not
+// closed at once, and all others end on time.
+func TestATokenExpiresWithTheLeewayOnlyIfItWasNeeded(t *testing.T) {
+	c := newTestClients(t, ClientsOptions{Hub: "chat", Keys: NewKeys([]string{testKey})})
+	for exp, want := range map[int64]int64{60: 60, 1: 1, 0: 60, -1: 59, -59: 1} {
+		got, err := c.Verify(context.Background(), hs256(t, jwt.MapClaims{"exp": now.Unix() + exp}), host, now)
+		if err != nil || got.Expires.Unix() != now.Unix()+want {
+			t.Errorf("exp in %d s: %+v, %v; want its end in %d s", exp, got, err, want)
 		}
 	}
 }

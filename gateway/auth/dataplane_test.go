@@ -40,7 +40,7 @@ func TestOnlyKeysOpenTheDataPlane(t *testing.T) {
 		{"other path", token(jwt.MapClaims{"aud": "http://ws.example.com/api/hubs/chat/:closeConnections"}), "chat", ReasonAudience},
 		{"client token", token(jwt.MapClaims{}), "chat", ReasonAudience},
 		{"no audience", token(jwt.MapClaims{"aud": nil}), "chat", ReasonAudience},
-		{"expired", token(jwt.MapClaims{"aud": sendURL, "exp": now.Unix()}), "chat", ReasonExpired},
+		{"expired", token(jwt.MapClaims{"aud": sendURL, "exp": now.Unix() - 60}), "chat", ReasonExpired},
 		{"other key", "Bearer " + sign(t, jwt.SigningMethodHS256, []byte(oldKey), nil, jwt.MapClaims{"aud": sendURL}), "chat", ReasonSignature},
 		{"HS512", "Bearer " + sign(t, jwt.SigningMethodHS512, []byte(testKey), nil, jwt.MapClaims{"aud": sendURL}), "chat", ReasonSignature},
 		{"none", "Bearer " + sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, jwt.MapClaims{"aud": sendURL}), "chat", ReasonSignature},

@@ -178,7 +178,7 @@ func TestTokensOfIssuersAreVerified(t *testing.T) {
 		{"empty kid", unnamed.token(t, corp), ReasonSignature},
 		{"kid a number", sign(t, es.method, es.key, map[string]any{"kid": 1}, jwt.MapClaims{"iss": corp}), ReasonSignature},
 		{"broken key", sign(t, rs.method, rs.key, kid("broken"), jwt.MapClaims{"iss": corp}), ReasonSignature},
-		{"expired", sign(t, es.method, es.key, kid("es"), jwt.MapClaims{"iss": corp, "exp": now.Unix()}), ReasonExpired},
+		{"expired", sign(t, es.method, es.key, kid("es"), jwt.MapClaims{"iss": corp, "exp": now.Unix() - 60}), ReasonExpired},
 		{"other audience", sign(t, other.method, other.key, kid("other"), jwt.MapClaims{"iss": "https://other.example", "aud": "news"}), ReasonAudience},
 		{"no audience where one is wanted", other.token(t, "https://other.example"), ReasonAudience},
 		{"audience", sign(t, other.method, other.key, kid("other"), jwt.MapClaims{"iss": "https://other.example", "aud": []string{"news", "chat"}}), reasons},
@@ -204,7 +204,6 @@ func TestOnlyAccessKeysAreVerifiedOnALoop(t *testing.T) {
 		{"two algorithms", sign(t, es.method, es.key, map[string]any{"kid": "es", "ALG": "HS256"}, jwt.MapClaims{"iss": corp}), false},
 		{"nothing", "", true},
 		{"no token", "hello", true},
-		{"too long", es.token(t, corp) + strings.Repeat("a", maxToken), true},
 	} {
 		if got := c.Local(test.token); got != test.want {
 			t.Errorf("%s: %v", test.name, got)

@@ -5,9 +5,6 @@ import (
 	"net/url"
 )
 
-// maxToken is the longest token that is looked at, in bytes.
-const maxToken = 8 << 10
-
 // queryToken is the name of the query parameter that browsers, which cannot set
 // header fields, put their token into.
 const queryToken = "access_token"
