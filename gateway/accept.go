@@ -65,7 +65,7 @@ func (e *entrance) accept(netpoll.Event) {
 			case nil:
 				l.metrics.AcceptError(netpoll.Errno(err))
 				l.metrics.Inc(metrics.AcceptedConnections)
-				l.metrics.Handshake(metrics.ResultOverloaded, 0)
+				l.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
 			case netpoll.ErrWouldBlock:
 				return
 			default:
@@ -159,7 +159,7 @@ func (l *loop) welcome(conn netpoll.Conn) {
 
 // turnAway refuses a newcomer without spending a slot on it.
 func (l *loop) turnAway(conn netpoll.Conn) {
-	l.metrics.Handshake(metrics.ResultOverloaded, 0)
+	l.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
 	conn.Read(l.in[:]) // unread input would turn the close into a reset
 	conn.Write(busyNow)
 	conn.CloseWrite()

@@ -165,6 +165,14 @@ func (c *client) ref() session.Ref {
 	}
 }
 
+// counts is what is counted for the hub of c, nil before that is known.
+func (c *client) counts() *metrics.Hub {
+	if c.hub == nil {
+		return nil
+	}
+	return c.hub.metrics
+}
+
 // parked reports whether the next data frame has to wait: for the upstream's
 // answer to the last one, or for the peer to read what it was sent. Once we
 // close, data frames mean nothing and need not wait.

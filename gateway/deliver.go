@@ -268,7 +268,7 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 	if m.TTL > 0 {
 		left := m.TTL - time.Since(e.posted)
 		if left <= 0 {
-			l.metrics.Dropped(metrics.DropExpired)
+			l.metrics.Dropped(c.hub.metrics, metrics.DropExpired)
 			return false
 		}
 		ttl = ticks(config.Duration(left))
@@ -276,12 +276,12 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 	f := e.frames[c.windowBits]
 	if f == nil {
 		if f = l.g.shared(l.deflate.AppendFrame(nil, m.Op, m.Data, int(c.windowBits))); f == nil {
-			l.metrics.Dropped(metrics.DropMemory)
+			l.metrics.Dropped(c.hub.metrics, metrics.DropMemory)
 			return false
 		}
 		e.frames[c.windowBits] = f
 	}
-	l.metrics.Sent(c.hub.index, len(m.Data))
+	l.metrics.Sent(c.hub.metrics, len(m.Data))
 	l.sendShared(c, f, ttl)
 	return c.state == open
 }

@@ -118,7 +118,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 	l.g.sessions.Add(-1)
 	defer l.g.givePlace() // when the upstream has been told
 	l.strike(c)
-	l.metrics.Closed(c.hub.index, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
+	l.metrics.Closed(c.hub.metrics, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
 	c.state = orphaned
 	if !c.waiting {
 		l.farewell(c)

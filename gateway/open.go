@@ -44,7 +44,7 @@ func (l *loop) readHead(c *client) (more bool) {
 			l.drop(c, metrics.ReasonReset)
 			return false
 		}
-		l.metrics.ReceivedBytes(n)
+		l.metrics.ReceivedBytes(c.counts(), n)
 		more = k+n == limit
 		l.takeHead(c, l.in[:k+n], k)
 	}
@@ -89,6 +89,7 @@ func (l *loop) answerHead(c *client, head, rest []byte) {
 	}
 	l.beginTrace(c)
 	hub, hs, err := l.g.admits(s, h)
+	c.hub = hub // if it names one: what becomes of it is counted there
 	if err != nil {
 		l.refuse(c, err)
 		return
@@ -96,7 +97,8 @@ func (l *loop) answerHead(c *client, head, rest []byte) {
 	l.introduce(c, hub, hs, head, rest)
 }
 
-// admits says which hub the client may join, whoever it is, or why not.
+// admits says which hub the client may join, whoever it is, or why not. The hub
+// that it has asked for in vain is returned, too.
 func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, error) {
 	if err := h.Check(); err != nil {
 		return nil, nil, err
@@ -107,7 +109,7 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	}
 	hs := hub.now.Load()
 	if h.HasOrigin && !hs.origins.Allow(h.Origin, h.Host) {
-		return nil, nil, errOrigin
+		return hub, nil, errOrigin
 	}
 	if g.places.Load() >= s.connections { // before its token is looked at
 		g.metrics.Reached(metrics.LimitConnections)
@@ -134,7 +136,7 @@ func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
 	l.g.sessions.Add(1)
 	l.metrics.Gauge(metrics.HandshakesInFlight, -1)
 	parent := l.handshaken(c, metrics.ResultOK)
-	l.metrics.Opened(c.hub.index)
+	l.metrics.Opened(c.hub.metrics)
 
 	c.state = open
 	c.upgraded = true
@@ -228,7 +230,7 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 		l.refuse(c, errBusy)
 		return
 	}
-	l.metrics.Handshake(metrics.ResultHTTP, l.since(c.began))
+	l.metrics.Handshake(nil, metrics.ResultHTTP, l.since(c.began))
 	c.conn = netpoll.Conn{} // theirs now
 	l.vacate(c)
 }

@@ -67,7 +67,7 @@ func (l *loop) receive(c *client, ev netpoll.Event) {
 			l.drop(c, lost(err))
 			return
 		}
-		l.metrics.ReceivedBytes(n)
+		l.metrics.ReceivedBytes(c.counts(), n)
 		c.Heartbeat.Seen(l.now)
 		l.take(c, l.in[:n])
 		l.flush(c)
@@ -161,7 +161,7 @@ func (l *loop) serve(c *client, p []byte) (taken int) {
 // message sends a message of c to its upstream and, if it has an answer at
 // once, the answer back.
 func (l *loop) message(c *client, hs *hubSettings, in session.Input) {
-	l.metrics.Received(c.hub.index, len(in.Payload))
+	l.metrics.Received(c.hub.metrics, len(in.Payload))
 	l.ask(c, hs, upstream.Event{Type: upstream.Message, Name: "message", Op: in.Op, Data: in.Payload})
 }
 
@@ -169,7 +169,7 @@ func (l *loop) message(c *client, hs *hubSettings, in session.Input) {
 func (l *loop) control(c *client, in session.Input) {
 	s := l.g.settings.Load()
 	if !c.control.Allow(time.Duration(l.now)*tick, s.control) {
-		l.metrics.RateLimited(metrics.ScopeControl)
+		l.metrics.RateLimited(c.hub.metrics, metrics.ScopeControl)
 		l.fail(c, ws.StatusPolicyViolation, metrics.ReasonControlRate, "too many control frames")
 		return
 	}

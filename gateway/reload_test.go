@@ -163,3 +163,44 @@ func TestLoopsStayAsManyAsTheyWereWhenProcessorsComeAndGo(t *testing.T) {
 		})
 	}
 }
+
+// shows reports whether the scrape has a series of a hub.
+func (n *node) shows(hub string) bool {
+	return strings.Contains(scrape(n.t, n.registry), fmt.Sprintf("hub=%q", hub))
+}
+
+func TestHubsThatReloadsAddAndRemoveDoNotAddUpInTheMetrics(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
+		for i := range 1000 {
+			err := n.Reload(reloaded(func(cfg *config.Config) {
+				cfg.Loops = loops
+				name := fmt.Sprint("hub", i)
+				cfg.Hubs[name] = config.Hub{Paths: []string{"/" + name}, Upstream: config.Upstream{URL: "echo:"}, Anonymous: true}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !n.shows("hub999") {
+			t.Error("the last one is not shown")
+		}
+		n.Gateway.Close() // who was replaced is retired now, and not later
+		eventually(t, "the removed hubs are forgotten", func() bool { return !n.shows("hub998") && !n.shows("hub0") })
+		if !n.shows("default") {
+			t.Error("the hub that stayed is forgotten, too")
+		}
+	}
+}
+
+func TestHubOfARefusedConfigurationLeavesNoSeries(t *testing.T) {
+	n := start(t, nil)
+	err := n.Reload(reloaded(func(cfg *config.Config) {
+		for _, name := range []string{"a", "b"} {
+			cfg.Hubs[name] = config.Hub{Paths: []string{"/" + name}, Upstream: config.Upstream{URL: "nonsense:"}}
+		}
+	}))
+	if err == nil || n.shows("a") || n.shows("b") {
+		t.Errorf("%v; a is shown: %t, b: %t", err, n.shows("a"), n.shows("b"))
+	}
+}

@@ -78,8 +78,8 @@ func (n *node) inhabit(l *loop, sessions int) {
 		for range sessions {
 			c := l.slab.take(l)
 			c.hub, c.state, c.upgraded = hub, open, true
-			l.metrics.Opened(hub.index)
-			l.metrics.Handshake(metrics.ResultOK, time.Millisecond)
+			l.metrics.Opened(hub.metrics)
+			l.metrics.Handshake(hub.metrics, metrics.ResultOK, time.Millisecond)
 		}
 		l.metrics.Publish()
 	})
@@ -133,8 +133,8 @@ var bounds = map[string]string{
 	"limits.pending_handshakes":             reached(metrics.LimitPendingHandshakes),
 	"limits.queue":                          closedBecause(metrics.ReasonSlowConsumerBytes),
 	"limits.queue_age":                      closedBecause(metrics.ReasonSlowConsumerAge),
-	"limits.control_rate":                   `sluice_rate_limited_total{scope="control"}`,
-	"limits.control_burst":                  `sluice_rate_limited_total{scope="control"}`,
+	"limits.control_rate":                   `sluice_rate_limited_total{hub="default",scope="control"}`,
+	"limits.control_burst":                  `sluice_rate_limited_total{hub="default",scope="control"}`,
 	"limits.close":                          closedBecause(metrics.ReasonCloseTimeout),
 	"limits.buffered":                       reached(metrics.LimitBuffered),
 	"limits.groups":                         reached(metrics.LimitGroups),
@@ -157,7 +157,7 @@ func closedBecause(r metrics.Reason) string {
 	return fmt.Sprintf(`%ssluice_connections_closed_total{reason="%v"}`, rare, r)
 }
 func handshakes(r metrics.Result) string {
-	return fmt.Sprintf(`sluice_handshakes_total{result="%v"}`, r)
+	return fmt.Sprintf(`sluice_handshakes_total{hub="",result="%v"}`, r)
 }
 func reached(l metrics.Limit) string { return fmt.Sprintf(`sluice_limit_reached_total{limit="%v"}`, l) }
 func reachedUpstream(l metrics.UpstreamLimit) string {

@@ -11,7 +11,7 @@ import (
 
 // write appends a message to the frames for c that the next flush sends.
 func (l *loop) write(c *client, op ws.OpCode, data []byte) {
-	l.metrics.Sent(c.hub.index, len(data))
+	l.metrics.Sent(c.hub.metrics, len(data))
 	if c.windowBits != 0 {
 		l.out = l.deflate.AppendFrame(l.out, op, data, int(c.windowBits))
 		return
@@ -22,7 +22,7 @@ func (l *loop) write(c *client, op ws.OpCode, data []byte) {
 // push sends c a message that is no reply.
 func (l *loop) push(c *client, r upstream.Reply) {
 	if c.state != open {
-		l.metrics.Dropped(metrics.DropClosing)
+		l.metrics.Dropped(c.hub.metrics, metrics.DropClosing)
 		return
 	}
 	l.reply(c, r)
@@ -61,7 +61,7 @@ func (l *loop) send(c *client, p []byte) (sent int, ok bool) {
 			l.drop(c, lost(err))
 			return 0, true
 		}
-		l.metrics.SentBytes(n)
+		l.metrics.SentBytes(c.counts(), n)
 		return n, n == len(p)
 	case c.Queue.Len()+len(p) > l.g.settings.Load().queue && c.state == open:
 		l.slow(c, metrics.ReasonSlowConsumerBytes)
@@ -105,7 +105,7 @@ func (l *loop) weigh(c *client) {
 func (l *loop) drainQueue(c *client) {
 	for {
 		for range c.Queue.Expire(l.context.Pool, l.now) {
-			l.metrics.Dropped(metrics.DropExpired)
+			l.metrics.Dropped(c.hub.metrics, metrics.DropExpired)
 		}
 		if c.Queue.Empty() {
 			break
@@ -117,7 +117,7 @@ func (l *loop) drainQueue(c *client) {
 			}
 			return
 		}
-		l.metrics.SentBytes(n)
+		l.metrics.SentBytes(c.counts(), n)
 		c.Queue.Advance(l.context.Pool, n)
 		l.weigh(c)
 	}
@@ -136,8 +136,8 @@ func (l *loop) drainQueue(c *client) {
 // the rest of the frame that was begun is kept, so that the Close frame can
 // follow: the client finds it if it ever reads again.
 func (l *loop) slow(c *client, reason metrics.Reason) {
-	l.metrics.Inc(metrics.SlowConsumers)
-	l.metrics.Dropped(metrics.DropSlowConsumer)
+	l.metrics.SlowConsumer(c.hub.metrics)
+	l.metrics.Dropped(c.hub.metrics, metrics.DropSlowConsumer)
 	c.Queue.Cut(l.context.Pool)
 	l.weigh(c)
 	l.fail(c, tryAgainLater, reason, "too slow")

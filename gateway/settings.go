@@ -14,6 +14,7 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/handshake"
 	"sluice/gateway/upstream"
+	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -53,7 +54,7 @@ type settings struct {
 // name; what is configured of it is replaced at reload.
 type hub struct {
 	name    string
-	index   int // in the metrics
+	metrics *metrics.Hub
 	now     atomic.Pointer[hubSettings]
 	rosters []roster // by loop, whose goroutine alone touches its own
 }
@@ -61,6 +62,7 @@ type hub struct {
 // hubSettings is the configured part of a hub. It never changes.
 type hubSettings struct {
 	name      string
+	hub       *hub
 	config    config.Hub
 	endpoint  string
 	signing   []string // keys of the upstream's events
@@ -86,6 +88,7 @@ type revision struct {
 	settings *settings
 	next     map[*hub]*hubSettings
 	opened   []func(context.Context) // closes what was made for it
+	added    []*hub
 }
 
 // revise gives cfg its meaning. Hubs that exist are kept, so that their
@@ -124,7 +127,8 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	for name, hc := range cfg.Hubs {
 		h := g.hubs[name]
 		if h == nil {
-			h = &hub{name: name, index: g.metrics.HubIndex(name), rosters: make([]roster, g.metrics.Loops())}
+			h = &hub{name: name, metrics: g.metrics.Hub(name), rosters: make([]roster, g.metrics.Loops())}
+			r.added = append(r.added, h)
 		}
 		hs, err := g.reviseHub(r, h, cfg, hc)
 		if err != nil {
@@ -152,6 +156,9 @@ func (r *revision) discard() {
 	for _, end := range r.opened {
 		end(ctx)
 	}
+	for _, h := range r.added {
+		h.metrics.Release()
+	}
 }
 
 // endpoint is the base URL of this node.
@@ -171,6 +178,7 @@ const smallRead = 4 << 10
 func (g *Gateway) reviseHub(r *revision, h *hub, cfg *config.Config, hc config.Hub) (*hubSettings, error) {
 	hs := &hubSettings{
 		name:      h.name,
+		hub:       h,
 		config:    hc,
 		endpoint:  g.endpoint(cfg),
 		signing:   hc.Keys,
@@ -243,7 +251,7 @@ func (g *Gateway) openUpstream(r *revision, h *hub, hs *hubSettings) error {
 		Endpoint: hs.endpoint,
 		ID:       g.ids.Encode,
 		Budget:   g.budget,
-		Metrics:  g.metrics.Upstream(h.name),
+		Metrics:  h.metrics.Upstream(),
 		Tracer:   g.tracer,
 		Log:      g.log,
 	})
@@ -266,8 +274,11 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 		}
 	}
 	for h, hs := range r.next {
+		if !hs.traits.Inline {
+			h.metrics.ExportUpstream(true)
+		}
 		if old := h.now.Swap(hs); old != nil && !old.gone {
-			left := &hubSettings{name: h.name}
+			left := &hubSettings{name: h.name, hub: h}
 			if old.upstream != hs.upstream {
 				left.upstream = old.upstream
 			}

@@ -50,7 +50,7 @@ func (l *loop) traceOf(c *client) *trace.Context {
 // nothing is traced.
 func (l *loop) handshaken(c *client, r metrics.Result) *trace.Context {
 	took := l.since(c.began)
-	l.metrics.Handshake(r, took)
+	l.metrics.Handshake(c.counts(), r, took)
 	if l.traced == nil {
 		return nil
 	}

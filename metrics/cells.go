@@ -27,11 +27,7 @@ func (c *cells) publish() {
 const (
 	atCounters     = 0
 	atGauges       = atCounters + int(counterCount)
-	atClosed       = atGauges + int(gaugeCount) // [reason][code]
-	atHandshakes   = atClosed + int(reasonCount)*codeCount
-	atRateLimited  = atHandshakes + int(resultCount)
-	atDropped      = atRateLimited + int(scopeCount)
-	atAcceptErrors = atDropped + int(dropCount)
+	atAcceptErrors = atGauges + int(gaugeCount)
 	atKinds        = atAcceptErrors + len(errnoLabels) // as many as the Set has kinds; last
 )
 
@@ -59,10 +55,17 @@ var boundsOf = [histogramCount]*bounds{
 	deliveryTime:  &deliveryBounds,
 }
 
-// Where the cells are that a loop has for each hub.
+// Where the cells are that a loop has for each hub, but for those of ended
+// connections.
 const (
-	atHubConnections = 0
-	atHubReceived    = atHubConnections + 1
-	atHubSent        = atHubReceived + 1
-	hubCells         = atHubSent + 1
+	atHubConnections   = 0
+	atHubReceived      = atHubConnections + 1
+	atHubSent          = atHubReceived + 1
+	atHubReceivedBytes = atHubSent + 1
+	atHubSentBytes     = atHubReceivedBytes + 1
+	atHubSlow          = atHubSentBytes + 1
+	atHubHandshakes    = atHubSlow + 1
+	atHubDropped       = atHubHandshakes + int(resultCount)
+	atHubRateLimited   = atHubDropped + int(dropCount)
+	hubCells           = atHubRateLimited + int(scopeCount)
 )

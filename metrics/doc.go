@@ -7,8 +7,14 @@
 // scrape sees is at most one tick old. A loop that is stuck shows its last
 // published values.
 //
+// What happens to the sessions of a hub is counted with its [Hub], which has
+// cells of its own at each loop; what happens before a hub is known has hub="".
+// The series of a removed hub disappear some time after its last connection was
+// counted out, see [Hub.Release].
+//
 // What a hub's backend is asked is counted by many goroutines, each with the
-// [Upstream] of the hub.
+// [Upstream] of the hub. It is exported where it can move, see
+// [Hub.ExportUpstream].
 //
 // A [Set] is a prometheus.Collector; register it with the registry that the
 // metrics endpoint gathers. Values that belong to the node and not to a loop
@@ -19,7 +25,8 @@
 // sets are exported from the start with zeros, so that rate() sees the first
 // event; sluice_connections_closed_total and sluice_upstream_requests_total,
 // whose labels multiply, and sluice_api_requests_total, which has many codes,
-// are exported per combination once it has occurred.
+// are exported per combination once it has occurred, and so is a result of
+// sluice_handshakes_total that is not to be expected of the hub.
 //
 // Histograms have native buckets, which a scrape by protobuf gets, and classic
 // ones, which every scrape gets. How long upstreams take has exemplars, where

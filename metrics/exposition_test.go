@@ -87,7 +87,7 @@ func TestHistogramWithoutObservationsIsNativeNevertheless(t *testing.T) {
 
 func TestTracedUpstreamCallIsTheExemplarOfItsBucket(t *testing.T) {
 	s := New(Options{Loops: 1})
-	u := s.Upstream("h")
+	u := upstreamOf(s, "h")
 	u.Done(EventMessage, OutcomeOK, 3*time.Millisecond, TraceID{15: 1})
 	u.Done(EventMessage, OutcomeOK, 4*time.Millisecond, TraceID{0: 0xab})
 	u.Done(EventMessage, OutcomeOK, 4*time.Millisecond, TraceID{})
@@ -116,7 +116,7 @@ func TestTracedUpstreamCallIsTheExemplarOfItsBucket(t *testing.T) {
 func BenchmarkExposition(b *testing.B) {
 	s := busy()
 	for i := range 10 {
-		s.Upstream(string(rune('a' + i))).Began()
+		upstreamOf(s, string(rune('a'+i))).Began()
 	}
 	for name, accept := range map[string]string{"text": "text/plain", "protobuf": protobufFormat} {
 		b.Run(name, func(b *testing.B) {

@@ -8,13 +8,8 @@ type Counter uint8
 const (
 	AcceptedConnections Counter = iota // sockets taken from the listener
 	StaleEvents                        // poller events for a session that had ended
-	SlowConsumers                      // sessions closed because they did not read
 	Panics                             // panics recovered in a callback
 	PingsSent                          // heartbeats
-
-	// Counted by methods of their own.
-	receivedBytes
-	sentBytes
 
 	counterCount
 )
@@ -140,6 +135,27 @@ func (r Result) String() string {
 		ResultClientGone:   "client_gone",
 		ResultHTTP:         "http",
 	}[r]
+}
+
+// ofHub reports whether a handshake that has named its hub may well end so, and
+// ofNone whether one may that has named none: these are exported from the
+// start.
+func (r Result) ofHub() bool {
+	switch r {
+	case ResultOK, ResultBadRequest, ResultOrigin, ResultOverloaded, ResultUnavailable,
+		ResultUnauthorized, ResultForbidden, ResultClientGone:
+		return true
+	}
+	return false
+}
+
+func (r Result) ofNone() bool {
+	switch r {
+	case ResultBadRequest, ResultHeadTooLarge, ResultTimeout, ResultNotFound, ResultVersion,
+		ResultOverloaded, ResultClientGone, ResultHTTP:
+		return true
+	}
+	return false
 }
 
 // Scope says which rate limit refused something.

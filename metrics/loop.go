@@ -1,37 +1,37 @@
 package metrics
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // Loop is what one loop counts. All methods are for the goroutine of that loop
-// only and allocate nothing. Others see the counts after the next Publish.
+// only and allocate nothing, but for the first connection of a hub that ends
+// for a reason. Others see the counts after the next Publish.
 type Loop struct {
 	cells
+	set        *Set
+	index      int
 	histograms [histogramCount]histogram
-	hubs       [maxHubs + 1]atomic.Pointer[hub] // by index; filled by the Set before the index is given away
+	changed    []*hubCounts // since the last Publish
 }
 
-func newLoop(kinds int) *Loop {
-	l := &Loop{cells: newCells(atKinds + kinds)}
+func newLoop(s *Set, index int) *Loop {
+	l := &Loop{cells: newCells(atKinds + len(s.kinds)), set: s, index: index}
 	for i, b := range boundsOf {
 		l.histograms[i] = newHistogram(b)
 	}
 	return l
 }
 
-// hub is what one loop counts for one hub.
-type hub struct {
-	cells
-	changed bool
-}
-
-// hub returns the counts of the hub at an index of Set.HubIndex, to be changed.
-func (l *Loop) hub(index int) *hub {
-	h := l.hubs[index].Load()
-	h.changed = true
-	return h
+// hub returns the counts of h, nil where no hub is known, to be changed.
+func (l *Loop) hub(h *Hub) *hubCounts {
+	if h == nil {
+		h = l.set.none
+	}
+	counts := h.loops[l.index]
+	if !counts.changed {
+		counts.changed = true
+		l.changed = append(l.changed, counts)
+	}
+	return counts
 }
 
 // Publish shows the counts to the scrape. The loop calls it once a tick, and
@@ -44,12 +44,12 @@ func (l *Loop) Publish() {
 			h.publish()
 		}
 	}
-	for i := range l.hubs {
-		if h := l.hubs[i].Load(); h != nil && h.changed {
-			h.changed = false
-			h.publish()
-		}
+	for _, h := range l.changed {
+		h.changed = false
+		h.publish()
 	}
+	clear(l.changed) // a hub that was removed may go
+	l.changed = l.changed[:0]
 }
 
 // Inc counts one.
@@ -62,51 +62,55 @@ func (l *Loop) Add(c Counter, n uint64) { l.own[atCounters+int(c)] += n }
 func (l *Loop) Gauge(g Gauge, delta int64) { l.own[atGauges+int(g)] += uint64(delta) }
 
 // Opened counts a connection of the hub in.
-func (l *Loop) Opened(hub int) { l.hub(hub).own[atHubConnections]++ }
+func (l *Loop) Opened(h *Hub) { l.hub(h).own[atHubConnections]++ }
 
 // Closed counts a connection of the hub out, once, after it was counted in.
 // code is the close code that was sent or received, 1005 or 1006 where there
 // was none.
-func (l *Loop) Closed(hub int, code uint16, r Reason, age time.Duration) {
-	l.hub(hub).own[atHubConnections]--
-	l.own[atClosed+int(r)*codeCount+codeIndex(code)]++
+func (l *Loop) Closed(h *Hub, code uint16, r Reason, age time.Duration) {
+	counts := l.hub(h)
+	counts.own[atHubConnections]--
+	counts.ended(r, codeIndex(code))
 	l.histograms[lifetime].observe(age)
 }
 
 // Received counts a message from a client with a payload of n bytes.
-func (l *Loop) Received(hub int, n int) {
-	l.hub(hub).own[atHubReceived]++
+func (l *Loop) Received(h *Hub, n int) {
+	l.hub(h).own[atHubReceived]++
 	l.histograms[receivedSize].observeSize(n)
 }
 
 // Sent counts a message to a client with a payload of n bytes.
-func (l *Loop) Sent(hub int, n int) {
-	l.hub(hub).own[atHubSent]++
+func (l *Loop) Sent(h *Hub, n int) {
+	l.hub(h).own[atHubSent]++
 	l.histograms[sentSize].observeSize(n)
 }
 
-// ReceivedBytes counts n bytes read from sockets.
-func (l *Loop) ReceivedBytes(n int) { l.own[atCounters+int(receivedBytes)] += uint64(n) }
+// ReceivedBytes counts n bytes read from a socket.
+func (l *Loop) ReceivedBytes(h *Hub, n int) { l.hub(h).own[atHubReceivedBytes] += uint64(n) }
 
-// SentBytes counts n bytes that sockets took.
-func (l *Loop) SentBytes(n int) { l.own[atCounters+int(sentBytes)] += uint64(n) }
+// SentBytes counts n bytes that a socket took.
+func (l *Loop) SentBytes(h *Hub, n int) { l.hub(h).own[atHubSentBytes] += uint64(n) }
 
 // Handshake counts a handshake that has ended, d after its connection was
 // accepted.
-func (l *Loop) Handshake(r Result, d time.Duration) {
-	l.own[atHandshakes+int(r)]++
+func (l *Loop) Handshake(h *Hub, r Result, d time.Duration) {
+	l.hub(h).own[atHubHandshakes+int(r)]++
 	l.histograms[handshakeTime].observe(d)
 }
+
+// SlowConsumer counts a connection that ends because its client did not read.
+func (l *Loop) SlowConsumer(h *Hub) { l.hub(h).own[atHubSlow]++ }
 
 // ProtocolError counts a violation of the protocol; kind is an index of
 // Set.KindIndex.
 func (l *Loop) ProtocolError(kind int) { l.own[atKinds+kind]++ }
 
 // RateLimited counts what a rate limit refused or delayed.
-func (l *Loop) RateLimited(s Scope) { l.own[atRateLimited+int(s)]++ }
+func (l *Loop) RateLimited(h *Hub, s Scope) { l.hub(h).own[atHubRateLimited+int(s)]++ }
 
 // Dropped counts a message that did not arrive.
-func (l *Loop) Dropped(d Drop) { l.own[atDropped+int(d)]++ }
+func (l *Loop) Dropped(h *Hub, d Drop) { l.hub(h).own[atHubDropped+int(d)]++ }
 
 // PingRTT counts the time from a ping to its pong.
 func (l *Loop) PingRTT(d time.Duration) { l.histograms[pingRTT].observe(d) }

@@ -11,20 +11,21 @@ import (
 )
 
 // everything calls each method that the way of a frame or a session has.
-func everything(l *Loop, hub int) {
+func everything(l *Loop, h *Hub) {
 	l.Inc(AcceptedConnections)
 	l.Add(PingsSent, 2)
 	l.Gauge(SendQueueBytes, 100)
-	l.Opened(hub)
-	l.Closed(hub, 1001, ReasonDrain, time.Minute)
-	l.Received(hub, 128)
-	l.Sent(hub, 128)
-	l.ReceivedBytes(136)
-	l.SentBytes(130)
-	l.Handshake(ResultOK, time.Millisecond)
+	l.Opened(h)
+	l.Closed(h, 1001, ReasonDrain, time.Minute)
+	l.Received(h, 128)
+	l.Sent(h, 128)
+	l.ReceivedBytes(h, 136)
+	l.SentBytes(h, 130)
+	l.SlowConsumer(h)
+	l.Handshake(nil, ResultOK, time.Millisecond)
 	l.ProtocolError(0)
-	l.RateLimited(ScopeControl)
-	l.Dropped(DropClosing)
+	l.RateLimited(h, ScopeControl)
+	l.Dropped(h, DropClosing)
 	l.PingRTT(time.Millisecond)
 	l.LoopLag(time.Millisecond)
 	l.AcceptError("EMFILE")
@@ -34,7 +35,7 @@ func everything(l *Loop, hub int) {
 
 func TestCountingAllocatesNothing(t *testing.T) {
 	s := New(Options{Loops: 1})
-	hub := s.HubIndex("added later")
+	hub := s.Hub("added later")
 	l := s.Loop(0)
 	if n := testing.AllocsPerRun(100, func() { everything(l, hub) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -43,7 +44,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 
 func TestCountingAnUpstreamAllocatesNothing(t *testing.T) {
 	s := New(Options{Loops: 1})
-	u := s.Upstream("h")
+	u := upstreamOf(s, "h")
 	if n := testing.AllocsPerRun(100, func() { request(u) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -69,7 +70,7 @@ func TestUpstreamCountsExactlyAmongGoroutines(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for range rounds {
-				request(s.Upstream("h"))
+				request(upstreamOf(s, "h"))
 			}
 		})
 	}
@@ -92,7 +93,7 @@ func TestScrapesRunBesideCountingLoopsAndNewHubs(t *testing.T) {
 	for i := range loops {
 		counting.Go(func() {
 			for n := range rounds {
-				everything(s.Loop(i), s.HubIndex(fmt.Sprint("hub", n%5)))
+				everything(s.Loop(i), s.Hub(fmt.Sprint("hub", n%5)))
 			}
 		})
 	}
@@ -145,71 +146,15 @@ func TestLoopThatNeverPublishesDoesNotHoldUpTheScrape(t *testing.T) {
 	mustShow(t, scrape(t, s), `sluice_connections_accepted_total 2`)
 }
 
-func TestHubIndexIsStable(t *testing.T) {
-	s := New(Options{Loops: 1, Hubs: []string{"a", "b", "a"}})
-	if a, b, c := s.HubIndex("a"), s.HubIndex("b"), s.HubIndex("c"); a == b || b == c || a == c {
-		t.Errorf("indexes %d, %d, %d", a, b, c)
-	}
-	before := s.HubIndex("c")
-	s.HubIndex("d")
-	if after := s.HubIndex("c"); after != before {
-		t.Errorf("index went from %d to %d", before, after)
-	}
-}
-
-func TestHubsBeyondTheBoundAreCountedTogether(t *testing.T) {
-	s := New(Options{Loops: 2})
-	indexes := make(map[int]bool)
-	for i := range maxHubs {
-		indexes[s.HubIndex(fmt.Sprint("hub", i))] = true
-	}
-	if len(indexes) != maxHubs {
-		t.Fatalf("%d indexes for %d hubs", len(indexes), maxHubs)
-	}
-	mustNotShow(t, scrape(t, s), `hub="other"`)
-	for i, name := range []string{"one more", "and another", "other"} {
-		l := s.Loop(i % 2)
-		l.Sent(s.HubIndex(name), 1)
-		l.Publish()
-	}
-	if i := s.HubIndex("hub7"); !indexes[i] {
-		t.Errorf("the index of a hub that was there changed to %d", i)
-	}
-	mustShow(t, scrape(t, s), `sluice_messages_sent_total{hub="other"} 3`)
-}
-
-func TestUpstreamOfAHubIsAlwaysTheSame(t *testing.T) {
-	s := New(Options{Loops: 1})
-	if first := s.Upstream("a"); first != s.Upstream("a") || first == s.Upstream("b") {
-		t.Error("hubs and upstreams do not go together")
-	}
-	for i := range maxHubs {
-		s.HubIndex(fmt.Sprint("hub", i))
-	}
-	if s.Upstream("one more") != s.Upstream("and another") || s.Upstream("one more") == s.Upstream("a") {
-		t.Error("hubs beyond the bound do not share one upstream of their own")
-	}
-	s.Upstream("one more").Retry()
-	mustShow(t, scrape(t, s), `sluice_upstream_retries_total{hub="other"} 1`)
-}
-
 func TestFailedProbeIsNoFurtherOpening(t *testing.T) {
 	s := New(Options{Loops: 1})
-	u := s.Upstream("h")
+	u := upstreamOf(s, "h")
 	for _, state := range []State{StateOpen, StateHalfOpen, StateOpen, StateHalfOpen, StateClosed, StateOpen, StateHalfOpen} {
 		u.BreakerState(state)
 	}
 	mustShow(t, scrape(t, s),
 		`sluice_upstream_breaker_state{hub="h"} 1`,
 		`sluice_upstream_breaker_opened_total{hub="h"} 2`)
-}
-
-func TestHubNameThatIsNotUTF8DoesNotBreakTheScrape(t *testing.T) {
-	s := New(Options{Loops: 1, Hubs: []string{"a\xff"}})
-	if s.HubIndex("a\xff") != 0 {
-		t.Error("the name was added twice")
-	}
-	mustShow(t, scrape(t, s), "sluice_connections{hub=\"a\uFFFD\"} 0")
 }
 
 func TestKindsThatWereNotAnnouncedAreCountedAsOther(t *testing.T) {
@@ -227,7 +172,7 @@ func TestKindsThatWereNotAnnouncedAreCountedAsOther(t *testing.T) {
 
 func BenchmarkReceived(b *testing.B) {
 	s := New(Options{Loops: 1})
-	l, hub := s.Loop(0), s.HubIndex("h")
+	l, hub := s.Loop(0), s.Hub("h")
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Received(hub, 128)
@@ -237,19 +182,19 @@ func BenchmarkReceived(b *testing.B) {
 // BenchmarkMessage is all that an echoed message counts.
 func BenchmarkMessage(b *testing.B) {
 	s := New(Options{Loops: 1})
-	l, hub := s.Loop(0), s.HubIndex("h")
+	l, hub := s.Loop(0), s.Hub("h")
 	b.ReportAllocs()
 	for b.Loop() {
-		l.ReceivedBytes(136)
+		l.ReceivedBytes(hub, 136)
 		l.Received(hub, 128)
 		l.Sent(hub, 128)
-		l.SentBytes(130)
+		l.SentBytes(hub, 130)
 	}
 }
 
 func BenchmarkPublish(b *testing.B) {
 	s := New(Options{Loops: 1})
-	l, hub := s.Loop(0), s.HubIndex("h")
+	l, hub := s.Loop(0), s.Hub("h")
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Received(hub, 128)
@@ -262,7 +207,7 @@ func BenchmarkScrape(b *testing.B) {
 		b.Run(fmt.Sprintf("hubs=%d", hubs), func(b *testing.B) {
 			s := New(Options{Loops: 2})
 			for i := range hubs {
-				s.HubIndex(fmt.Sprint("hub", i))
+				s.Hub(fmt.Sprint("hub", i))
 			}
 			reg := prometheus.NewRegistry()
 			reg.MustRegister(s)

@@ -52,16 +52,17 @@ func mustNotShow(t *testing.T, exposition, part string) {
 func busy() *Set {
 	s := New(Options{
 		Version: "1.2.3", Revision: "abcdef0", GoVersion: "go1.26",
-		Loops: 2, Hubs: []string{"default", "chat"}, ProtocolErrorKinds: []string{"mask", "utf8"},
+		Loops: 2, ProtocolErrorKinds: []string{"mask", "utf8"},
 	})
 	s.GaugeFunc("sluice_connections_limit", "Most connections that are taken.", func() float64 { return 18000 })
-	chat := s.HubIndex("chat")
+	s.Hub("default")
+	chat := s.Hub("chat")
 	for i := range 2 {
 		l := s.Loop(i)
 		l.Inc(AcceptedConnections)
 		l.Add(AcceptedConnections, 9)
 		l.Inc(StaleEvents)
-		l.Inc(SlowConsumers)
+		l.SlowConsumer(chat)
 		l.Inc(Panics)
 		l.Add(PingsSent, 5)
 		l.Gauge(HandshakesInFlight, 3)
@@ -78,14 +79,15 @@ func busy() *Set {
 		l.Received(chat, 128)
 		l.Received(chat, 5<<20)
 		l.Sent(chat, 16)
-		l.ReceivedBytes(5<<20 + 200)
-		l.SentBytes(18)
-		l.Handshake(ResultOK, 2*time.Millisecond)
-		l.Handshake(ResultTimeout, 5*time.Second)
+		l.ReceivedBytes(nil, 150)
+		l.ReceivedBytes(chat, 5<<20+200)
+		l.SentBytes(chat, 18)
+		l.Handshake(chat, ResultOK, 2*time.Millisecond)
+		l.Handshake(nil, ResultTimeout, 5*time.Second)
 		l.ProtocolError(s.KindIndex("utf8"))
 		l.ProtocolError(s.KindIndex("never announced"))
-		l.RateLimited(ScopeControl)
-		l.Dropped(DropSlowConsumer)
+		l.RateLimited(chat, ScopeControl)
+		l.Dropped(chat, DropSlowConsumer)
 		l.PingRTT(20 * time.Millisecond)
 		l.LoopLag(70 * time.Microsecond)
 		l.LoopLag(time.Minute)
@@ -102,7 +104,7 @@ func busy() *Set {
 		s.Answered(status)
 	}
 	s.CounterFunc("sluice_trace_spans_dropped_total", "Spans that were not exported.", func() float64 { return 17 })
-	u := s.Upstream("chat")
+	u := upstreamOf(s, "chat")
 	for range 4 {
 		u.Began()
 	}
@@ -122,6 +124,13 @@ func busy() *Set {
 	u.Lost(EventDisconnected)
 	u.BreakerState(StateOpen)
 	return s
+}
+
+// upstreamOf is the upstream of a hub, exported.
+func upstreamOf(s *Set, name string) *Upstream {
+	h := s.Hub(name)
+	h.ExportUpstream(true)
+	return h.Upstream()
 }
 
 func TestExpositionIsGolden(t *testing.T) {
@@ -154,25 +163,30 @@ func TestExpositionPassesLint(t *testing.T) {
 }
 
 func TestCountsAppearOnlyWhenPublished(t *testing.T) {
-	s := New(Options{Loops: 1, Hubs: []string{"h"}})
-	l := s.Loop(0)
+	s := New(Options{Loops: 1})
+	l, h := s.Loop(0), s.Hub("h")
 	l.Inc(Panics)
-	l.Received(0, 1)
+	l.Received(h, 1)
 	mustShow(t, scrape(t, s), `sluice_panics_total 0`, `sluice_messages_received_total{hub="h"} 0`)
 	l.Publish()
 	mustShow(t, scrape(t, s), `sluice_panics_total 1`, `sluice_messages_received_total{hub="h"} 1`)
-	l.Received(0, 1)
+	l.Received(h, 1)
 	l.Publish()
 	mustShow(t, scrape(t, s), `sluice_panics_total 1`, `sluice_messages_received_total{hub="h"} 2`)
 }
 
 func TestLabelsWithFewValuesStartAtZero(t *testing.T) {
-	s := New(Options{Loops: 1, Hubs: []string{"h"}, ProtocolErrorKinds: []string{"mask"}})
+	s := New(Options{Loops: 1, ProtocolErrorKinds: []string{"mask"}})
+	s.Hub("h")
 	got := scrape(t, s)
 	mustShow(t, got,
-		`sluice_handshakes_total{result="ok"} 0`,
-		`sluice_messages_dropped_total{reason="memory"} 0`,
-		`sluice_rate_limited_total{scope="control"} 0`,
+		`sluice_handshakes_total{hub="h",result="ok"} 0`,
+		`sluice_handshakes_total{hub="",result="timeout"} 0`,
+		`sluice_messages_dropped_total{hub="h",reason="memory"} 0`,
+		`sluice_rate_limited_total{hub="h",scope="control"} 0`,
+		`sluice_slow_consumers_total{hub="h"} 0`,
+		`sluice_received_bytes_total{hub="h"} 0`,
+		`sluice_received_bytes_total{hub=""} 0`,
 		`sluice_accept_errors_total{errno="EMFILE"} 0`,
 		`sluice_protocol_errors_total{kind="mask"} 0`,
 		`sluice_auth_failures_total{reason="signature"} 0`,
@@ -193,8 +207,8 @@ func TestGaugesOfLoopsAddUpAcrossZero(t *testing.T) {
 }
 
 func TestUpstreamIsShownWhileItsFirstRequestIsInFlight(t *testing.T) {
-	s := New(Options{Loops: 1, Hubs: []string{"h"}})
-	s.Upstream("h").Began()
+	s := New(Options{Loops: 1})
+	upstreamOf(s, "h").Began()
 	got := scrape(t, s)
 	mustShow(t, got, `sluice_upstream_in_flight{hub="h"} 1`, `sluice_upstream_lost_total{event="disconnected",hub="h"} 0`)
 	mustNotShow(t, got, "sluice_upstream_requests_total")

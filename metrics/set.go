@@ -2,18 +2,10 @@ package metrics
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-)
-
-// At most maxHubs hubs are told apart. The ones beyond, and a hub of that very
-// name, are counted together as otherHub.
-const (
-	maxHubs  = 1024
-	otherHub = "other"
 )
 
 // otherKind counts the protocol errors of kinds that were not announced.
@@ -24,7 +16,6 @@ type Options struct {
 	Version, Revision, GoVersion string // labels of sluice_build_info
 
 	Loops              int      // how many loops the node runs
-	Hubs               []string // hubs known from the start; HubIndex adds others
 	ProtocolErrorKinds []string // values of the kind label of sluice_protocol_errors_total
 }
 
@@ -40,12 +31,12 @@ type Set struct {
 	answers [statusCount]atomic.Uint64
 
 	mu    sync.Mutex
-	hubs  []string // by index
-	other bool     // the index of otherHub is in use, too
-	index map[string]int
+	hubs  map[string]*Hub // by label
 	funcs []number
 
-	upstreams map[string]*Upstream // by the hub's label
+	removals uint64 // of hubs, ever
+
+	none *Hub // what is counted where no hub is known
 }
 
 // number is a metric that a function knows the value of.
@@ -61,16 +52,12 @@ func New(o Options) *Set {
 		build: o,
 		kinds: withOther(o.ProtocolErrorKinds),
 		loops: make([]*Loop, o.Loops),
-		index: map[string]int{otherHub: maxHubs},
-
-		upstreams: make(map[string]*Upstream),
+		hubs:  make(map[string]*Hub),
 	}
 	for i := range s.loops {
-		s.loops[i] = newLoop(len(s.kinds))
+		s.loops[i] = newLoop(s, i)
 	}
-	for _, name := range o.Hubs {
-		s.HubIndex(name)
-	}
+	s.none = newHub(s, "")
 	return s
 }
 
@@ -99,55 +86,6 @@ func (s *Set) KindIndex(kind string) int {
 		return i
 	}
 	return len(s.kinds) - 1
-}
-
-// HubIndex returns the index of a hub for the methods of Loop. A name that is
-// new is added; the index of a name never changes. Names beyond 1,024 share one
-// index and the label value "other".
-func (s *Set) HubIndex(name string) int {
-	name = strings.ToValidUTF8(name, "\uFFFD")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.hubIndex(name)
-}
-
-// hubIndex is HubIndex for a valid name, under the lock.
-func (s *Set) hubIndex(name string) int {
-	i, known := s.index[name]
-	if !known {
-		i = len(s.hubs) // maxHubs at most, which is the index of otherHub
-	}
-	switch {
-	case i == maxHubs:
-		s.other = true
-	case !known:
-		s.hubs = append(s.hubs, name)
-		s.index[name] = i
-	}
-	for _, l := range s.loops {
-		if l.hubs[i].Load() == nil {
-			l.hubs[i].Store(&hub{cells: newCells(hubCells)})
-		}
-	}
-	return i
-}
-
-// Upstream returns what the upstream of a hub counts with: the same for the
-// same hub, whose upstream may change. Hubs beyond 1,024 share one, as they
-// share one index.
-func (s *Set) Upstream(hub string) *Upstream {
-	hub = strings.ToValidUTF8(hub, "\uFFFD")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hubIndex(hub) == maxHubs {
-		hub = otherHub
-	}
-	u := s.upstreams[hub]
-	if u == nil {
-		u = NewUpstream()
-		s.upstreams[hub] = u
-	}
-	return u
 }
 
 // AuthFailed counts a token or key that was not accepted. Any goroutine.

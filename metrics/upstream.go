@@ -129,16 +129,6 @@ func upstreamFamilies() upstreamDescs {
 	}
 }
 
-// collectUpstreams exports the upstreams by the label of their hub. That of
-// many hubs is built in and has none.
-func collectUpstreams(c collection, upstreams map[string]*Upstream) {
-	f := upstreamFamilies()
-	for hub, u := range upstreams {
-		u.collect(c, &f, hub)
-		u.levels(c, &f, hub)
-	}
-}
-
 func (u *Upstream) collect(c collection, f *upstreamDescs, hub string) {
 	for e := range eventCount {
 		c.send(f.lost, prometheus.CounterValue, float64(u.lost[e].Load()), hub, e.String())

@@ -37,7 +37,7 @@ func ExampleNewDispatcher() {
 		Hub:     "chat",
 		Config:  config.DefaultUpstream("shout:"),
 		Budget:  session.NewBudget(1 << 20),
-		Metrics: set.Upstream("chat"),
+		Metrics: set.Hub("chat").Upstream(),
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	defer d.Close(context.Background())

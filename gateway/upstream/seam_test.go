@@ -88,11 +88,13 @@ type counted struct {
 // their own.
 func options(change ...func(*config.Upstream)) counted {
 	set := metrics.New(metrics.Options{Loops: 1})
+	hub := set.Hub("chat")
+	hub.ExportUpstream(true)
 	o := Options{
 		Hub:     "chat",
 		Config:  config.DefaultUpstream("test:"),
 		Budget:  session.NewBudget(1 << 20),
-		Metrics: set.Upstream("chat"),
+		Metrics: hub.Upstream(),
 		Log:     slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {

@@ -44,11 +44,14 @@ function showHubs(hubs, recent) {
 function showClosed(recent) {
   const { now } = recent;
   const minute = recent.before(60);
-  const rows = now.series('sluice_connections_closed_total').map(({ labels, value }) => ({
-    key: `${labels.reason} ${labels.code}`,
+  const name = 'sluice_connections_closed_total';
+  const ends = new Map(); // of all hubs together
+  now.series(name).forEach(({ labels: { reason, code, initiator } }) => ends.set(`${reason} ${code}`, { reason, code, initiator }));
+  const rows = [...ends].map(([key, labels]) => ({
+    key,
     texts: [words(labels.reason), labels.code, labels.initiator],
-    last: grown(minute, now, 'sluice_connections_closed_total', labels),
-    total: value,
+    last: grown(minute, now, name, labels),
+    total: now.value(name, labels),
   }));
   showCounts('#closed', rows, 'No connection has ended yet.');
 }

@@ -36,7 +36,7 @@ func TestAnOpenedUpstreamDeliversAndEnds(t *testing.T) {
 	o := options(url)
 	o.Config.Validate = true
 	o.Budget = session.NewBudget(1 << 20)
-	o.Metrics = metrics.New(metrics.Options{}).Upstream(o.Hub)
+	o.Metrics = metrics.NewUpstream()
 	u, err := Open(o)
 	wantNoError(t, err)
 
