@@ -33,8 +33,9 @@
 // wants the key of Standard Webhooks in base64 is given the base64 of that text.
 // ce-signature covers nothing but the connection id and can be replayed:
 // webhook-signature is what a backend should check. In ce-userId, and whatever
-// else a client or its token has a hand in, the percent sign, the double quote
-// and what is not visible ASCII are percent-encoded, blanks at either end, too.
+// else a client or its token has a hand in, printable ASCII stays as it is.
+// Percent-encoded are other bytes, a blank at either end, and a percent sign that
+// two hexadecimal digits follow: reading each %XX as a byte gives the value back.
 // ce-connectionState is the backend's own and stays as it was.
 //
 // Before the first event, and every ten minutes, the backend is asked by OPTIONS

@@ -2,12 +2,13 @@ package webhook
 
 import (
 	"bytes"
+	"encoding/hex"
 	"flag"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,16 +127,63 @@ func TestEncodedValuesStayDifferent(t *testing.T) {
 	encoded := map[string]string{}
 	for _, value := range []string{
 		"a b", "a%20b", " a", "%20a", "a ", "  ", "ü", "%C3%BC", "%", "%25", "%2525", `"`, "%22", "\x7f", "%7F", "a  b", "",
+		"50%", "50% ", "%%41", "%4", "%4 ", "%4ü", "%ü", "%c3%bc", "%zz", "100% sure", "%a%b",
 	} {
 		got := string(appendEncoded(nil, value))
 		if other, taken := encoded[got]; taken {
 			t.Errorf("%q and %q are both %s", value, other, got)
 		}
 		encoded[got] = value
-		if back, err := url.PathUnescape(got); err != nil || back != value || strings.TrimSpace(got) != got {
-			t.Errorf("%q is written %q and read as %q, %v", value, got, back, err)
+		if back := decode(got); back != value || strings.TrimSpace(got) != got {
+			t.Errorf("%q is written %q and read as %q", value, got, back)
 		}
 	}
+}
+
+// octet is what decode reads as a byte; all else stands for itself.
+var octet = regexp.MustCompile("%[0-9A-Fa-f]{2}")
+
+// decode is what the README tells backends in Go to do with a value.
+func decode(value string) string {
+	return octet.ReplaceAllStringFunc(value, func(s string) string {
+		b, _ := hex.DecodeString(s[1:])
+		return string(b)
+	})
+}
+
+// What no SDK decodes is to be the same for one that compares, as far as a
+// header can carry it.
+func TestPrintableValuesGoAsTheyAre(t *testing.T) {
+	for value, want := range map[string]string{
+		"ann": "ann", `a"b`: `a"b`, "50%": "50%", "100% sure": "100% sure", "a|b/c\\d{}^`": "a|b/c\\d{}^`", "%zz": "%zz",
+		"z@example.com": "z@example.com", "a+b&c=d": "a+b&c=d", "a b": "a b",
+		" a": "%20a", "a ": "a%20", "jürgen": "j%C3%BCrgen", "50%25": "50%2525", "%e4": "%25e4", "a\tb": "a%09b",
+	} {
+		c := message("x")
+		c.User, c.Subprotocol, c.ID = value, value, value
+		r := new(request)
+		wantNoError(t, start(t, options("http://backend.example")).head.event(r, c))
+		for _, name := range []string{"ce-userId", "ce-subprotocol", "ce-id", "webhook-id"} {
+			if line := "\r\n" + name + ": " + want + "\r\n"; !strings.Contains(string(r.head), line) {
+				t.Errorf("%q: no %q in\n%s", value, line, r.head)
+			}
+		}
+	}
+}
+
+func FuzzEncodedValuesCanBeRead(f *testing.F) {
+	for _, s := range []string{"ann", "jürgen", "50%", "%41", "%%41", " %4 ", "\x00\r\n", "%4\xff1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got := string(appendEncoded(nil, value))
+		if back := decode(got); back != value {
+			t.Errorf("%q is written %q and read as %q", value, got, back)
+		}
+		if !visible(strings.ReplaceAll(got, " ", "")) || strings.TrimSpace(got) != got {
+			t.Errorf("%q is written %q, which is not a header's value", value, got)
+		}
+	})
 }
 
 func TestBuildingARequestAllocatesOnlyForTheId(t *testing.T) {

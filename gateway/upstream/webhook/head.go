@@ -113,21 +113,27 @@ func appendField(p []byte, name, value string) []byte {
 	return append(p, "\r\n"...)
 }
 
-// appendEncoded appends a value with what cannot stand in a header, and the
-// percent sign and the double quote, percent-encoded, so that different values
-// stay different (CloudEvents HTTP binding, section 3.1.3.2). Blanks within a
-// value are left alone, other than there: SDKs do not decode, and who does gets
-// the same.
+// appendEncoded appends a value as it is, if it can stand in a header: visible
+// ASCII, with blanks within. Percent-encoded is every other byte, and a percent
+// sign that two hexadecimal digits follow, so that different values stay
+// different and reading %XX as a byte, and nothing else, gives the value back.
+// CloudEvents (HTTP binding, section 3.1.3.2) encodes every blank, quote and
+// percent sign. SDKs do not decode: they are to see as much as possible as it is.
 func appendEncoded(p []byte, value string) []byte {
-	const hex = "0123456789ABCDEF"
+	const digits = "0123456789ABCDEF"
 	for i := range len(value) {
 		c := value[i]
-		within := i > 0 && i < len(value)-1
-		if c > ' ' && c < 0x7f && c != '"' && c != '%' || c == ' ' && within {
+		switch within := i > 0 && i < len(value)-1; {
+		case c == '%' && i+2 < len(value) && isHex(value[i+1]) && isHex(value[i+2]),
+			c == ' ' && !within, c < ' ', c >= 0x7f:
+			p = append(p, '%', digits[c>>4], digits[c&15])
+		default:
 			p = append(p, c)
-		} else {
-			p = append(p, '%', hex[c>>4], hex[c&15])
 		}
 	}
 	return p
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
