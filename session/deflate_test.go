@@ -11,6 +11,10 @@ import (
 	"github.com/gobwas/ws"
 )
 
+// finalTail is an empty last block. Behind a flushed stream it makes the end of
+// the message the end of the stream, for decoders of streams.
+const finalTail = "\x01\x00\x00\xff\xff"
+
 // chat returns n bytes of the JSON that applications send.
 func chat(n int) []byte {
 	rnd := rand.New(rand.NewPCG(1, 2))

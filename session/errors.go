@@ -37,6 +37,9 @@ var (
 	ErrCloseUTF8         = &Error{ws.StatusInvalidFramePayloadData, "close_utf8", "close reason is not UTF-8"}
 	ErrMessageTooBig     = &Error{ws.StatusMessageTooBig, "message_too_big", "message is longer than allowed"}
 	ErrFragments         = &Error{ws.StatusPolicyViolation, "fragments", "message has more fragments than allowed"}
+	// The peer's message is valid, and not too long: it is the way in which it
+	// was compressed that no encoder has.
+	ErrBlocks = &Error{ws.StatusPolicyViolation, "blocks", "compressed message is in far more blocks than it is worth"}
 	// ErrBudget is not the peer's fault: the node's buffers are used up.
 	ErrBudget = &Error{statusTryAgainLater, "budget", "no buffer to be had"}
 )
@@ -54,7 +57,7 @@ func Kinds() []string {
 		ErrMask, ErrRSV, ErrOpCode, ErrLengthNotMinimal, ErrLengthTooLarge,
 		ErrContinuation, ErrInterleaved, ErrControlFragmented, ErrControlTooLong,
 		ErrUTF8, ErrInflate, ErrCloseCode, ErrClosePayload, ErrCloseUTF8,
-		ErrMessageTooBig, ErrFragments, ErrBudget,
+		ErrMessageTooBig, ErrFragments, ErrBlocks, ErrBudget,
 	}
 	kinds := make([]string, len(all))
 	for i, e := range all {

@@ -1,134 +1,188 @@
 package session
 
-import (
-	"bufio"
-	"io"
-
-	"github.com/klauspost/compress/flate"
-)
+import "encoding/binary"
 
 const (
 	// flushTail ends a flushed DEFLATE stream. It is not sent (RFC 7692
 	// §7.2.1).
 	flushTail = "\x00\x00\xff\xff"
-	// finalTail is an empty last block. Behind a flushed stream it makes the
-	// end of the message the end of the stream.
-	finalTail = "\x01\x00\x00\xff\xff"
+
+	// A block with codes of its own costs a microsecond, however little is in
+	// it. A message may have freeBlocks of them, and one more for each
+	// blockOutput bytes that it inflates to. No encoder gains by more, even one
+	// that flushes after each record: describing the codes takes more than they
+	// save on so few bytes.
+	freeBlocks  = 128
+	blockOutput = 64
 )
 
 // Inflater decompresses messages (RFC 7692 §7.2.2), none of which depends on
-// another. It belongs to one loop. Its state is made for the first message.
+// another. It belongs to one loop.
+//
+// Package flate inflates streams through a window of its own, and does not
+// tell what a byte cost. Here all of the message is in memory, so that what is
+// inflated is the window, and the work is bounded by what comes of it.
 type Inflater struct {
-	input  compressed
-	buffer *bufio.Reader // package flate reads it without a call for each byte
-	stream io.ReadCloser
+	src  []byte
+	pos  int    // in src: what is not in bits yet
+	bits uint64 // the next of the stream, the first lowest
+	n    uint   // how many of them are there
+
+	pool  *Pool
+	buf   []byte // lent by pool
+	out   []byte // buf up to its capacity or the limit
+	at    int    // how much of out is inflated
+	limit int
+
+	blocks              int // with codes of their own, of this message
+	lengths             [maxLiterals + maxDistances]uint8
+	literals, distances codes
+	fixed               [2]codes // the same for literals and distances, for all messages
 }
 
-// NewInflater returns an Inflater.
+// NewInflater returns an Inflater. Its tables are made for the first message.
 func NewInflater() *Inflater { return new(Inflater) }
 
 // Inflate returns the message that is compressed in src in a buffer of p,
 // which is the caller's to Put. The error is ErrInflate if src is not valid,
-// ErrMessageTooBig if the message is longer than limit, or ErrBudget.
+// ErrMessageTooBig if the message is longer than limit, ErrBlocks if it takes
+// more work than its length is worth, or ErrBudget.
 //
-// A message of more than 64 KiB is inflated twice, first only to learn its
-// length: the buffer fits, and a bomb gets none.
+// The buffer grows with what is inflated, up to limit.
 func (f *Inflater) Inflate(p *Pool, src []byte, limit int) ([]byte, error) {
-	scratch := p.Get(1 << maxClass)
-	if scratch == nil {
+	buf := p.Get(min(2*len(src), limit))
+	if buf == nil {
 		return nil, ErrBudget
 	}
-	scratch = scratch[:cap(scratch)]
-
-	f.start(src)
-	n, err := f.measure(scratch, limit)
-	if err == nil && classOf(n) == maxClass {
-		return scratch[:n], nil // it is what Get would lend
-	}
-	defer p.Put(scratch)
+	f.src, f.pos, f.bits, f.n = src, 0, 0, 0
+	f.pool, f.at, f.limit, f.blocks = p, 0, limit, 0
+	f.use(buf)
+	err := f.message()
+	buf = f.buf
+	f.src, f.pool, f.buf, f.out = nil, nil, nil, nil
 	if err != nil {
+		p.Put(buf)
 		return nil, err
 	}
-	message := p.Get(n)
-	if message == nil {
-		return nil, ErrBudget
-	}
-	message = message[:n]
-	if n <= len(scratch) {
-		copy(message, scratch)
-		return message, nil
-	}
-	f.start(src)
-	if _, err := io.ReadFull(f.stream, message); err != nil {
-		p.Put(message)
-		return nil, ErrInflate
-	}
-	return message, nil
+	return buf[:f.at], nil
 }
 
-// start begins to inflate src.
-func (f *Inflater) start(src []byte) {
-	f.input = compressed{src, flushTail + finalTail}
-	if f.stream == nil {
-		f.buffer = bufio.NewReader(&f.input)
-		f.stream = flate.NewReader(f.buffer)
+// message reads blocks up to the end of the message: where an empty stored
+// block has the lengths that were not sent, or after a last block.
+func (f *Inflater) message() error {
+	for {
+		header, ok := f.take(3)
+		if !ok {
+			return ErrInflate
+		}
+		var err error
+		switch header >> 1 {
+		case 0:
+			if f.align(); f.pos == len(f.src) {
+				return nil
+			}
+			err = f.stored()
+		case 1:
+			f.fix()
+			err = f.block(&f.fixed[0], &f.fixed[1])
+		case 2:
+			if f.blocks++; f.blocks > freeBlocks+f.at/blockOutput {
+				return ErrBlocks
+			}
+			if !f.readCodes() {
+				return ErrInflate
+			}
+			err = f.block(&f.literals, &f.distances)
+		default:
+			err = ErrInflate
+		}
+		if err != nil {
+			return err
+		}
+		if last := header&1 == 1; last {
+			// It ends at a byte. Another block may follow (RFC 7692 §7.2.1).
+			if f.align(); f.pos == len(f.src) {
+				return nil
+			}
+		}
+	}
+}
+
+// refill makes n at least 56, unless src ends before.
+func (f *Inflater) refill() {
+	if f.pos+8 <= len(f.src) {
+		// The bits of a byte that is not whole in there come again: the same.
+		f.bits |= binary.LittleEndian.Uint64(f.src[f.pos:]) << f.n
+		whole := (63 - f.n) / 8
+		f.pos += int(whole)
+		f.n += 8 * whole
 		return
 	}
-	f.buffer.Reset(&f.input)
-	f.stream.(flate.Resetter).Reset(f.buffer, nil) // never fails
-}
-
-// measure inflates to the end and returns the length of the message, the first
-// bytes of which are in scratch if it fits there.
-func (f *Inflater) measure(scratch []byte, limit int) (int, error) {
-	n, free := 0, scratch
-	for {
-		if len(free) == 0 {
-			free = scratch
-		}
-		m, err := f.stream.Read(free)
-		n += m
-		free = free[m:]
-		switch {
-		case n > limit:
-			return 0, ErrMessageTooBig
-		case err == io.EOF:
-			return n, f.ended()
-		case err != nil:
-			return 0, ErrInflate
-		}
+	for f.n <= 56 && f.pos < len(f.src) {
+		f.bits |= uint64(f.src[f.pos]) << f.n
+		f.pos++
+		f.n += 8
 	}
 }
 
-// ended returns ErrInflate unless the stream has ended where the message does.
-// A message may bring a last block of its own and behind it the header bits of
-// an empty one (RFC 7692 §7.2.3.4); our tail is left over then.
-func (f *Inflater) ended() error {
-	rest := f.buffer.Buffered() + len(f.input.src) + len(f.input.tail)
-	if rest == len(flushTail+finalTail)+1 {
-		if b, err := f.buffer.ReadByte(); b == 0 && err == nil {
-			return nil
+// take returns the next bits, at most 16. It is false if the stream ends
+// before.
+func (f *Inflater) take(count uint) (v uint, ok bool) {
+	if f.n < count {
+		if f.refill(); f.n < count {
+			return 0, false
 		}
 	}
-	if rest == 0 || rest == len(flushTail+finalTail) {
+	v = uint(f.bits & (1<<count - 1))
+	f.bits >>= count
+	f.n -= count
+	return v, true
+}
+
+// align goes on at the next whole byte, and unreads those in bits.
+func (f *Inflater) align() {
+	f.pos -= int(f.n / 8)
+	f.bits, f.n = 0, 0
+}
+
+// stored copies a block that is not compressed.
+func (f *Inflater) stored() error {
+	rest := f.src[f.pos:]
+	if len(rest) < 4 {
+		return ErrInflate
+	}
+	n := int(binary.LittleEndian.Uint16(rest))
+	if rest = rest[4:]; binary.LittleEndian.Uint16(f.src[f.pos+2:]) != ^uint16(n) || n > len(rest) {
+		return ErrInflate
+	}
+	if err := f.grow(n); err != nil {
+		return err
+	}
+	f.at += copy(f.out[f.at:], rest[:n])
+	f.pos += 4 + n
+	return nil
+}
+
+// grow makes room for n more bytes. There may be twice as many at once as
+// there were: memory follows what has been inflated.
+func (f *Inflater) grow(n int) error {
+	need := f.at + n
+	if need <= len(f.out) {
 		return nil
 	}
-	return ErrInflate
-}
-
-// compressed reads a message as it was sent and the tail that was not.
-type compressed struct {
-	src  []byte
-	tail string
-}
-
-func (c *compressed) Read(p []byte) (int, error) {
-	n := copy(p, c.src)
-	c.src = c.src[n:]
-	m := copy(p[n:], c.tail)
-	c.tail = c.tail[m:]
-	if n+m == 0 {
-		return 0, io.EOF
+	if need > f.limit {
+		return ErrMessageTooBig
 	}
-	return n + m, nil
+	buf := f.pool.Grow(f.buf[:f.at], max(need, min(2*cap(f.buf), f.limit)))
+	if buf == nil {
+		return ErrBudget
+	}
+	f.use(buf)
+	return nil
+}
+
+// use makes buf what is inflated into.
+func (f *Inflater) use(buf []byte) {
+	f.buf = buf
+	f.out = buf[:min(cap(buf), f.limit)]
 }
