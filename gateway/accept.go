@@ -146,31 +146,18 @@ const retryAfter = 5
 // welcome gives a newcomer a slot, and reads at once: most have spoken before
 // they are accepted.
 func (l *loop) welcome(conn netpoll.Conn) {
-	if l.g.pending.Load() >= l.g.settings.Load().pending {
-		l.g.metrics.Reached(metrics.LimitPendingHandshakes)
-		l.turnAway(conn)
-		return
-	}
 	c := l.admit(conn)
 	defer c.guard()
 	l.readHead(c)
 	l.register(c)
-}
-
-// turnAway refuses a newcomer without spending a slot on it.
-func (l *loop) turnAway(conn netpoll.Conn) {
-	l.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
-	conn.Read(l.in[:]) // unread input would turn the close into a reset
-	conn.Write(busyNow)
-	conn.CloseWrite()
-	conn.Close()
+	l.quieten(c)
 }
 
 // admit gives conn a slot and the time to send a request head.
 func (l *loop) admit(conn netpoll.Conn) *client {
 	c := l.slab.take(l)
 	c.conn = conn
-	c.state = heading
+	l.pend(c, heading)
 	c.began = l.micros()
 	l.g.pending.Add(1)
 	l.metrics.Gauge(metrics.HandshakesInFlight, 1)

@@ -89,15 +89,15 @@ func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
 		c.held.petition.client = client
 		return true
 	}
-	if !l.g.takePlace(l.g.settings.Load()) {
+	if !l.g.takePlace(l.g.settings.Load(), c.hub, true) {
 		return false
 	}
 	if !l.hold(c, append(append(l.out[:0], head...), rest...)) {
-		l.g.givePlace()
+		l.g.givePlace(c.hub)
 		return false
 	}
 	c.held.petition = &petition{end: len(head), client: client}
-	c.state = asking
+	l.pend(c, asking)
 	l.wheel.Disarm(&c.timer) // whom it waits for has a deadline
 	return true
 }
@@ -281,11 +281,11 @@ func (l *loop) unreached(c *client) {
 // unless it has one. r is the upstream's answer to its connect event.
 func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream.Reply, rest []byte) {
 	if c.state != asking {
-		if !l.g.takePlace(l.g.settings.Load()) {
+		if !l.g.takePlace(l.g.settings.Load(), c.hub, false) {
 			l.refuse(c, errBusy)
 			return
 		}
-		c.state = asking // who has a place
+		l.pend(c, asking) // as who has a place
 	}
 	v := r.Verdict
 	options := &hs.handshake

@@ -40,10 +40,7 @@ func (l *loop) fail(c *client, code ws.StatusCode, reason metrics.Reason, text s
 func (l *loop) leave(c *client) {
 	l.unhold(c)
 	c.Reader.Release(l.context)
-	if c.placed() {
-		l.g.givePlace()
-	}
-	c.state = leaving
+	l.pend(c, leaving)
 	l.wheel.Arm(&c.timer, l.now+1+l.g.settings.Load().closeTime)
 	l.flush(c)
 	if c.conn.Open() && !c.writing {
@@ -54,6 +51,7 @@ func (l *loop) leave(c *client) {
 		c.missed = 0 // reading was stopped: Mod reports what is there once more
 		l.poller.Mod(c.conn.FD(), c.interest())
 	}
+	l.hurry()
 }
 
 // depart ends our direction, once the last words of a leaving client are out.
@@ -116,7 +114,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		c.reason = reason
 	}
 	l.g.sessions.Add(-1)
-	defer l.g.givePlace() // when the upstream has been told
+	defer l.g.places.Add(-1) // when the upstream has been told
 	l.strike(c)
 	l.metrics.Closed(c.hub.metrics, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
 	c.state = orphaned
@@ -141,10 +139,8 @@ func (l *loop) abandon(c *client, reason metrics.Reason) {
 func (l *loop) vacate(c *client) {
 	l.wheel.Disarm(&c.timer)
 	l.letGo(c)
-	if c.placed() {
-		l.g.givePlace()
-	}
 	if !c.upgraded {
+		l.pend(c, vacant)
 		l.g.pending.Add(-1)
 		l.metrics.Gauge(metrics.HandshakesInFlight, -1)
 		delete(l.traced, c)

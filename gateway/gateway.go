@@ -76,7 +76,8 @@ type Gateway struct {
 
 	sessions atomic.Int64
 	places   atomic.Int64 // sessions, and the handshakes that have a place already
-	pending  atomic.Int64 // sockets that are no session: heads awaited, refusals on their way
+	asking   atomic.Int64 // those handshakes
+	pending  atomic.Int64 // clients that are no session: heads and verdicts awaited, refusals on their way
 	draining atomic.Bool
 
 	beside  beside
@@ -205,7 +206,7 @@ func (g *Gateway) export() {
 	}
 	gauge("connections_limit", "Connections that this node accepts at most.",
 		func() int64 { return g.settings.Load().connections })
-	gauge("handshakes_limit", "Handshakes that may be in flight.",
+	gauge("handshakes_limit", "Handshakes in flight of each kind: whose request is awaited, whose verdict is, and that were refused.",
 		func() int64 { return g.settings.Load().pending })
 	gauge("verifications_in_flight", "Tokens that are verified beside the loops.", g.beside.active.Load)
 	gauge("draining", "1 while the node leaves service.", func() int64 {

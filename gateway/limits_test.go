@@ -110,23 +110,26 @@ func (p *peer) wantBusy() {
 	p.wantAnswerEnd()
 }
 
+// Of the connections that have said nothing the oldest goes, when there are
+// more of them than may be.
 func TestPendingHandshakesAreLimited(t *testing.T) {
 	n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 2 }))
 	silent := []*peer{n.connect(), n.connect()}
 	eventually(t, "two handshakes are pending", func() bool { return n.pending.Load() == 2 })
-	for range 3 {
-		n.connect().wantBusy()
+	for i := range 3 {
+		silent = append(silent, n.connect())
+		silent[i].wantBusy()
 	}
 	n.publish()
 	if got := n.metric("sluice_handshakes_in_flight"); got != 2 {
 		t.Errorf("%v handshakes in flight", got)
 	}
-	silent[0].Close()
+	silent[3].Close()
 	eventually(t, "one of them is gone", func() bool { return n.pending.Load() == 1 })
 	p := n.dial() // who is a session is not pending
 	n.dial().Close()
 	p.Close()
-	silent[1].Close()
+	silent[4].Close()
 	n.settled()
 	if got := n.metric("sluice_handshakes_total", "result=overloaded"); got != 3 {
 		t.Errorf("%v handshakes counted as overloaded", got)

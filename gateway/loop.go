@@ -51,6 +51,9 @@ type loop struct {
 	bodiless bool           // the request at hand is a HEAD: no answer to it has a body
 	event    upstream.Event // what the upstream is told: on the heap once, not once a message
 
+	silent    line // clients whose request head has not come
+	departing line // clients that were refused and have not left
+
 	stalled  map[*client]struct{}    // clients that do not read as fast as we write
 	traced   map[*client]*trace.Span // handshakes under way whose head is known; nil: nothing is traced
 	idleHeld []*held

@@ -132,6 +132,7 @@ func (g *Gateway) welcomes() error {
 
 // open makes a session of c, which has a place.
 func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
+	l.g.keepPlace(c.hub)
 	l.g.pending.Add(-1)
 	l.g.sessions.Add(1)
 	l.metrics.Gauge(metrics.HandshakesInFlight, -1)
@@ -249,4 +250,5 @@ func (l *loop) adopt(conn netpoll.Conn, read []byte) {
 		l.readHead(c)
 	}
 	l.register(c)
+	l.quieten(c)
 }

@@ -1,8 +1,6 @@
 package gateway
 
-import (
-	"sluice/metrics"
-)
+import "sluice/metrics"
 
 // A place is the right to be one of the limits.connections sessions. A handshake
 // for which somebody has to be asked takes its place before that, so that nobody
@@ -11,18 +9,43 @@ import (
 // back when it is refused. If the client leaves first, that is when the upstream
 // has answered: it may have accepted.
 
-// takePlace takes a place. It is false if there is none.
-func (g *Gateway) takePlace(s *settings) bool {
-	if g.places.Add(1) > s.connections {
-		g.places.Add(-1)
+// hubShare says which share of the places, and of the handshakes that may wait
+// for somebody's word, a hub may hold: no more of them than hubShare times those
+// that are left. A hub alone gets seven eighths, several slow ones leave some to
+// all others, whatever their number.
+const hubShare = 7
+
+// takePlace takes a place for a client of h. It is false if there is none.
+// If the client waits, it must be one of those that may, too.
+func (g *Gateway) takePlace(s *settings, h *hub, waits bool) bool {
+	places, asking, own := g.places.Add(1), g.asking.Add(1), h.asking.Add(1)
+	left := min(s.connections-places, s.pending-asking) + 1 // itself not counted
+	switch {
+	case places > s.connections:
 		g.metrics.Reached(metrics.LimitConnections)
-		return false
+	case waits && asking > s.pending:
+		g.metrics.Reached(metrics.LimitPendingHandshakes)
+	case waits && own > hubShare*left:
+		g.metrics.Reached(metrics.LimitHubHandshakes)
+	default:
+		return true
 	}
-	return true
+	g.givePlace(h)
+	return false
 }
 
-// givePlace gives a place back.
-func (g *Gateway) givePlace() { g.places.Add(-1) }
+// givePlace gives back the place of a client of h that does not become a
+// session.
+func (g *Gateway) givePlace(h *hub) {
+	g.keepPlace(h)
+	g.places.Add(-1)
+}
+
+// keepPlace ends a handshake whose client keeps its place, as a session.
+func (g *Gateway) keepPlace(h *hub) {
+	h.asking.Add(-1)
+	g.asking.Add(-1)
+}
 
 // placed reports whether c, which is not a session yet or never was one, has a
 // place.

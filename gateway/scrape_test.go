@@ -16,6 +16,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/webhook"
 	"sluice/metrics"
 )
@@ -230,15 +231,49 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 		busy(n)
 		counted(t, n, metrics.LimitConnections)
 	})
-	t.Run("pending handshakes", func(t *testing.T) {
+	t.Run("silent connections", func(t *testing.T) {
 		n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 1 }))
-		n.connect()
+		oldest := n.connect()
 		eventually(t, "a handshake is pending", func() bool { return n.pending.Load() == 1 })
-		n.connect().wantBusy()
-		counted(t, n, metrics.LimitPendingHandshakes)
+		n.connect()
+		oldest.wantBusy()
+		counted(t, n, metrics.LimitSilent)
 		if got := n.metric("sluice_handshakes_limit"); got != 1 {
 			t.Errorf("the limit is shown as %v", got)
 		}
+	})
+	t.Run("handshakes that wait", func(t *testing.T) {
+		late := newLate(upstream.Connect)
+		n := start(t, func(cfg *config.Config) {
+			withUpstream(cfg)
+			cfg.Limits.PendingHandshakes = 1
+		}, late)
+		n.connect().say(request("/"))
+		late.next(t, upstream.Connect)
+		busy(n)
+		counted(t, n, metrics.LimitPendingHandshakes)
+	})
+	t.Run("handshakes of a hub", func(t *testing.T) {
+		late := newLate(upstream.Connect)
+		n := start(t, func(cfg *config.Config) {
+			withUpstream(cfg)
+			cfg.Limits.PendingHandshakes = 16
+		}, late)
+		for range 14 { // seven eighths
+			n.connect().say(request("/"))
+			late.next(t, upstream.Connect)
+		}
+		busy(n)
+		counted(t, n, metrics.LimitHubHandshakes)
+	})
+	t.Run("departing connections", func(t *testing.T) {
+		n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 1 }))
+		for range 2 {
+			p := n.connect()
+			p.say(request("/nowhere"))
+			p.wantStatus(http.StatusNotFound)
+		}
+		counted(t, n, metrics.LimitDeparting)
 	})
 	t.Run("buffered", func(t *testing.T) {
 		n := start(t, nil)

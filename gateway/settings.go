@@ -39,7 +39,7 @@ type settings struct {
 	interval, timeout, early session.Tick // heartbeat
 	head, headers            int          // request head: bytes, fields
 	headTime                 session.Tick
-	pending                  int64 // handshakes under way, a node
+	pending                  int64 // handshakes under way of each kind, a node
 	connections              int64 // sessions, a node
 	messageAge               session.Tick
 	control                  session.Rate
@@ -56,7 +56,8 @@ type hub struct {
 	name    string
 	metrics *metrics.Hub
 	now     atomic.Pointer[hubSettings]
-	rosters []roster // by loop, whose goroutine alone touches its own
+	asking  atomic.Int64 // handshakes that have a place
+	rosters []roster     // by loop, whose goroutine alone touches its own
 }
 
 // hubSettings is the configured part of a hub. It never changes.

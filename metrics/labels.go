@@ -284,7 +284,10 @@ type Limit uint8
 
 const (
 	LimitConnections       Limit = iota // sessions
-	LimitPendingHandshakes              // handshakes under way
+	LimitSilent                         // connections whose request has not come, of which the oldest goes
+	LimitPendingHandshakes              // handshakes that wait for an upstream or a key set
+	LimitHubHandshakes                  // a hub's share of those
+	LimitDeparting                      // clients that were refused and stay, of which the oldest goes
 	LimitBuffered                       // bytes in buffers, of which newcomers may not have the last tenth
 	LimitVerifications                  // tokens that are verified beside the loops
 	LimitGroups                         // groups of a session
@@ -299,7 +302,10 @@ const (
 func (l Limit) String() string {
 	return [limitCount]string{
 		LimitConnections:       "connections",
+		LimitSilent:            "silent_connections",
 		LimitPendingHandshakes: "pending_handshakes",
+		LimitHubHandshakes:     "hub_handshakes",
+		LimitDeparting:         "departing_connections",
 		LimitBuffered:          "buffered",
 		LimitVerifications:     "verifications",
 		LimitGroups:            "groups",

@@ -112,7 +112,7 @@ type Limits struct {
 	Head              Size     `yaml:"head" min:"256" max:"64KiB" doc:"Longest request head; a longer one is answered 431."`
 	Headers           int      `yaml:"headers" min:"1" max:"10000" doc:"Most header fields of a request; more are answered 431."`
 	Handshake         Duration `yaml:"handshake" min:"10ms" max:"1h" doc:"How long a request head may take from the accept on; longer is answered 408."`
-	PendingHandshakes int      `yaml:"pending_handshakes" min:"1" max:"10000000" doc:"Most handshakes in flight; more are answered 503."`
+	PendingHandshakes int      `yaml:"pending_handshakes" min:"1" max:"10000000" doc:"Most handshakes that wait for the upstream or for a key set, of which no hub may take the last ones; more are answered 503. As many connections may be silent, their request not come yet, and as many refused clients may stay: of those the oldest goes."`
 	Queue             Size     `yaml:"queue" min:"1KiB" max:"1GiB" doc:"Most bytes waiting for one client to read them; more close the connection with 1013."`
 	QueueAge          Duration `yaml:"queue_age" min:"10ms" max:"24h" doc:"How long a byte may wait for its client to read it; longer closes the connection with 1013."`
 	ControlRate       int      `yaml:"control_rate" min:"1" max:"1000000" doc:"Pings and pongs a client may send a second in the long run; more close the connection with 1008."`
