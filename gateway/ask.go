@@ -48,6 +48,10 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	}
 	l.heard(c, c.asked, r)
 	l.flush(c)
+	if p, ok := l.partings[c]; ok {
+		l.close(c, p.code, p.reason, p.text)
+		l.flush(c)
+	}
 	if c.conn.Open() {
 		l.resume(c)
 	}

@@ -377,41 +377,45 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 			e.send(part(fin|byte(ws.OpContinuation), "ended"), bye)
 			e.wantEnd()
 		}},
-		{name: "while the message is at the upstream", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
+		{name: "while the message is at the upstream, which does not answer", edit: brief, code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(text("one"))
 			one := e.unanswered()
 			told(e)
 			e.send(bye)
-			e.wantEnd() // without waiting for the answer
+			e.wantEnd() // and no answer
 			e.gone()
 			one.answer()
 		}},
-		{name: "while the message is at the upstream, which answers first", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
+		{name: "while the message is at the upstream", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(text("one"))
 			one := e.unanswered()
-			told(e)
+			e.disconnect(ws.StatusNormalClosure, "enough")
 			one.answer()
+			e.want(ws.OpText, "one")
+			e.want(ws.OpClose, body(1000, "enough"))
 			e.send(bye)
-			e.wantEnd() // and not the answer
+			e.wantEnd()
 		}},
 		{name: "while more waits", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(text("one"), text("two")...))
 			one := e.unanswered()
 			e.n.awaits("input waits", func(c *client) bool { return c.held != nil })
-			told(e)
+			e.disconnect(ws.StatusNormalClosure, "enough")
+			one.answer()
+			e.want(ws.OpText, "one")
+			e.want(ws.OpClose, body(1000, "enough"))
 			e.send(bye)
 			e.wantEnd() // answered is answered, whatever the upstream does
-			e.gone()
-			one.answer()
 		}},
 		{name: "while the answer waits behind more", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(append(text("one"), text("two")...), bye...))
 			one := e.unanswered()
 			e.n.awaits("input waits", func(c *client) bool { return c.held != nil })
-			told(e)
-			e.wantEnd()
-			e.gone()
+			e.disconnect(ws.StatusNormalClosure, "enough")
 			one.answer()
+			e.want(ws.OpText, "one")
+			e.want(ws.OpClose, body(1000, "enough"))
+			e.wantEnd()
 		}},
 		{name: "while parked, and is not answered", edit: brief, code: 1000, reason: metrics.ReasonCloseTimeout, run: func(e *endingTest) {
 			e.send(append(text("one"), text("two")...))

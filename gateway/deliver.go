@@ -200,7 +200,7 @@ func (l *loop) candidates(o *order) []uint32 {
 
 // means reports whether the order is for c.
 func (o *order) means(c *client) bool {
-	if c.state != open || c.hub != o.hub {
+	if c.state != open || c.hub != o.hub || c.loop.dismissed(c) {
 		return false
 	}
 	switch o.target.Kind { // it may have left meanwhile, or be another

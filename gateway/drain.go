@@ -18,6 +18,7 @@ type drain struct {
 	total int
 	begun session.Tick
 	took  session.Tick // the window
+	until session.Tick // when no answer is waited for any longer
 	empty chan struct{}
 	gone  bool
 }
@@ -25,9 +26,13 @@ type drain struct {
 // departure names a session of the loop.
 type departure struct{ slot, generation uint32 }
 
-// beginDrain starts closing the sessions of l, spread over window.
-func (l *loop) beginDrain(window session.Tick) <-chan struct{} {
+// beginDrain starts closing the sessions of l, spread over window. Answers to
+// messages are waited for as long as the time left, in which everything is to
+// be done, allows for: peers need some of it to answer their Close frames.
+func (l *loop) beginDrain(window session.Tick, left time.Duration) <-chan struct{} {
+	rest := session.Tick(max(0, left) / tick)
 	d := &drain{begun: l.now, took: window, empty: make(chan struct{})}
+	d.until = l.now + rest - min(rest/2, l.g.settings.Load().closeTime+1)
 	l.slab.all(func(c *client) {
 		if c.state == open {
 			d.order = append(d.order, departure{c.timer.Slot, c.generation})
@@ -51,9 +56,9 @@ func (l *loop) drainTick() {
 		last := len(d.order) - 1
 		next := d.order[last]
 		d.order = d.order[:last]
-		l.metrics.Gauge(metrics.DrainRemaining, -1)
-		if c := l.slab.find(session.Ref{Slot: next.slot, Generation: next.generation}); c != nil {
-			l.dismiss(c, ws.StatusGoingAway, metrics.ReasonDrain, "going away")
+		c := l.slab.find(session.Ref{Slot: next.slot, Generation: next.generation})
+		if c == nil || !l.sendAway(c, goingAway(d.until)) {
+			l.metrics.Gauge(metrics.DrainRemaining, -1)
 		}
 	}
 	if l.slab.used == 0 && !d.gone {
@@ -62,15 +67,9 @@ func (l *loop) drainTick() {
 	}
 }
 
-// dismiss closes an open session from a callback that is not its own.
-func (l *loop) dismiss(c *client, code ws.StatusCode, reason metrics.Reason, text string) {
-	if c.state != open {
-		return
-	}
-	defer c.guard()
-	l.close(c, code, reason, text)
-	l.flush(c)
-	l.resume(c) // the peer's Close frame may be behind what was held
+// goingAway is what sessions are told by a drain.
+func goingAway(until session.Tick) parting {
+	return parting{code: ws.StatusGoingAway, reason: metrics.ReasonDrain, text: "going away", until: until, drained: true}
 }
 
 // ErrCut is returned by Shutdown when connections were cut before they had
@@ -85,7 +84,8 @@ const settleTime = 1200 * time.Millisecond
 // Shutdown takes the node out of service: it is not ready at once; newcomers
 // are answered 503 for drain.delay; then the port is closed without resetting
 // anybody, and the sessions are closed with 1001 in random order, spread over
-// drain.window. It returns when all are gone. When drain.timeout or ctx ends
+// drain.window; one with a message at its upstream gets the answer first. It
+// returns when all are gone. When drain.timeout or ctx ends
 // first, or at Close, the rest is cut off and the error is [ErrCut] if there was
 // any. Serve returns then.
 //
@@ -120,6 +120,7 @@ func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) bool {
 		return false
 	}
 	var empty []<-chan struct{}
+	end, _ := ctx.Deadline()
 	for _, l := range g.loops {
 		l.do(func(l *loop) {
 			for _, e := range l.entrances {
@@ -127,7 +128,7 @@ func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) bool {
 					g.log.Warn("listener not quiesced: clients may be reset", "err", err)
 				}
 			}
-			empty = append(empty, l.beginDrain(ticks(cfg.Window)))
+			empty = append(empty, l.beginDrain(ticks(cfg.Window), time.Until(end)))
 		})
 	}
 	settled := g.inherited != nil || sleep(ctx, settleTime)

@@ -18,6 +18,7 @@ func (l *loop) close(c *client, code ws.StatusCode, reason metrics.Reason, text 
 	if c.state != open {
 		return
 	}
+	l.unpart(c)
 	c.state = closing
 	c.reason = reason
 	l.out = c.Closing.Start(l.out, code, text)
@@ -39,6 +40,7 @@ func (l *loop) fail(c *client, code ws.StatusCode, reason metrics.Reason, text s
 // socket is closed when the peer closes its side, or when the time is up.
 func (l *loop) leave(c *client) {
 	l.unhold(c)
+	l.unpart(c)
 	c.Reader.Release(l.context)
 	l.pend(c, leaving)
 	l.wheel.Arm(&c.timer, l.now+1+l.g.settings.Load().closeTime)
@@ -89,6 +91,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 	c.conn.Close()
 	l.out = l.out[:0]
 	l.unhold(c)
+	l.unpart(c)
 	l.wheel.Disarm(&c.timer)
 	if c.writing {
 		c.writing = false
@@ -176,9 +179,12 @@ func (l *loop) overdue(c *client) {
 		return
 	}
 	expires, bounded, over := l.expired(c)
-	if over {
-		l.close(c, ws.StatusPolicyViolation, metrics.ReasonTokenExpired, "token expired")
-		l.flush(c)
+	if over && !l.dismiss(c, ws.StatusPolicyViolation, metrics.ReasonTokenExpired, "token expired") {
+		return
+	}
+	parting, parts := l.partings[c]
+	if parts && !l.now.Before(parting.until) {
+		l.partFrom(c, parting)
 		return
 	}
 	if c.Partial() && l.now-c.Started() >= s.messageAge {
@@ -207,8 +213,11 @@ func (l *loop) overdue(c *client) {
 		}
 	}
 	l.wheel.Arm(&c.timer, next)
-	if bounded {
+	if bounded && !over {
 		l.wheel.Hasten(&c.timer, expires)
+	}
+	if parts {
+		l.wheel.Hasten(&c.timer, parting.until)
 	}
 	if c.writing {
 		l.wheel.Hasten(&c.timer, c.Queue.Since()+s.queueAge)

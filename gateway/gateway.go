@@ -364,7 +364,7 @@ func (g *Gateway) configure(cfg *config.Config) error {
 	}
 	gone := len(g.hubs)
 	for _, hs := range g.enact(r) {
-		g.retire(hs, time.Duration(cfg.Limits.Close)+retireTime)
+		g.retire(hs, 2*time.Duration(cfg.Limits.Close)+retireTime)
 	}
 	drain := cfg.Drain
 	g.drainConfig.Store(&drain)
@@ -382,7 +382,7 @@ func (g *Gateway) configure(cfg *config.Config) error {
 }
 
 // retireTime is how long what a reload has replaced is kept, beyond the time
-// of a close handshake: for loops that have just looked it up, and for the
+// for an answer that is under way and for a close handshake: for loops that have just looked it up, and for the
 // sessions of a hub that is gone.
 const retireTime = 5 * time.Second
 

@@ -107,6 +107,7 @@ func (n *node) left() string {
 		l.do(func(l *loop) {
 			see("slots", float64(l.slab.used))
 			see("timers", float64(l.wheel.Len()))
+			see("closes that wait", float64(len(l.partings)))
 			see("stalled clients", float64(len(l.stalled)))
 		})
 	}

@@ -55,6 +55,7 @@ type loop struct {
 	departing line // clients that were refused and have not left
 
 	stalled  map[*client]struct{}    // clients that do not read as fast as we write
+	partings map[*client]parting     // closes that wait for an answer
 	traced   map[*client]*trace.Span // handshakes under way whose head is known; nil: nothing is traced
 	idleHeld []*held
 	drain    *drain // nil while serving
@@ -78,6 +79,8 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 		random:  rand.New(rand.NewPCG(uint64(start.UnixNano()), uint64(index))),
 		start:   start,
 		stalled: make(map[*client]struct{}),
+
+		partings: make(map[*client]parting),
 	}
 	if g.tracer != nil {
 		l.traced = make(map[*client]*trace.Span)

@@ -117,7 +117,7 @@ type Limits struct {
 	QueueAge          Duration `yaml:"queue_age" min:"10ms" max:"24h" doc:"How long a byte may wait for its client to read it; longer closes the connection with 1013."`
 	ControlRate       int      `yaml:"control_rate" min:"1" max:"1000000" doc:"Pings and pongs a client may send a second in the long run; more close the connection with 1008."`
 	ControlBurst      int      `yaml:"control_burst" min:"1" max:"1000000" doc:"Pings and pongs a client may send at once."`
-	Close             Duration `yaml:"close" min:"10ms" max:"1h" doc:"How long the answer to a close frame may take before the connection is dropped."`
+	Close             Duration `yaml:"close" min:"10ms" max:"1h" doc:"How long the answer to a close frame may take before the connection is dropped; and how long a close of the gateway waits for the answer to a message that is at the upstream."`
 	Buffered          Size     `yaml:"buffered" min:"0" doc:"Most bytes buffered for all clients together. 0: a quarter of the memory limit."`
 	Groups            int      `yaml:"groups" min:"1" max:"65535" doc:"Most groups that one connection can be in."`
 	Mailbox           Size     `yaml:"mailbox" min:"2MiB" max:"16GiB" doc:"Most bytes of pushes that wait for one loop; over it, the data plane answers 429."`
