@@ -440,11 +440,11 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 			e.send(bye)
 			e.wantPushed(1000)
 		}},
-		{name: "with a full queue that nobody reads", edit: brief, code: 1000, reason: metrics.ReasonCloseTimeout, run: func(e *endingTest) {
+		{name: "with a full queue that nobody reads", edit: brief, code: 1006, reason: metrics.ReasonCloseTimeout, run: func(e *endingTest) {
 			e.n.fill(e.n.id(), 200<<10)
 			e.disconnect(ws.StatusNormalClosure, "enough")
 		}},
-		{name: "with a full queue, and the client just leaves", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
+		{name: "with a full queue, and the client just leaves", code: 1006, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.n.fill(e.n.id(), 200<<10)
 			e.disconnect(ws.StatusNormalClosure, "enough")
 			e.Close()

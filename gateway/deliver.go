@@ -264,11 +264,12 @@ func (e *errand) do(l *loop, c *client) bool {
 }
 
 func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
+	l.metrics.Sent(c.hub.metrics, len(m.Data))
 	var ttl session.Tick
 	if m.TTL > 0 {
 		left := m.TTL - time.Since(e.posted)
 		if left <= 0 {
-			l.metrics.Dropped(c.hub.metrics, metrics.DropExpired)
+			l.dropped(c, metrics.DropExpired, 1)
 			return false
 		}
 		ttl = ticks(config.Duration(left))
@@ -276,12 +277,11 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 	f := e.frames[c.windowBits]
 	if f == nil {
 		if f = l.g.shared(l.deflate.AppendFrame(nil, m.Op, m.Data, int(c.windowBits))); f == nil {
-			l.metrics.Dropped(c.hub.metrics, metrics.DropMemory)
+			l.dropped(c, metrics.DropMemory, 1)
 			return false
 		}
 		e.frames[c.windowBits] = f
 	}
-	l.metrics.Sent(c.hub.metrics, len(m.Data))
 	l.sendShared(c, f, ttl)
 	return c.state == open
 }

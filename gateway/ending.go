@@ -89,16 +89,20 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		c.registered = false
 	}
 	c.conn.Close()
-	l.out = l.out[:0]
 	l.unhold(c)
 	l.unpart(c)
+	if c.state == open {
+		c.reason = reason
+	}
+	l.lose(c, lostAs(c.reason), l.out, 0)
+	l.out = l.out[:0]
 	l.wheel.Disarm(&c.timer)
 	if c.writing {
 		c.writing = false
 		delete(l.stalled, c)
 	}
 	closing := c.Closing
-	c.Session.Release(l.context)
+	l.dropped(c, lostAs(c.reason), c.Session.Release(l.context))
 	c.Closing = closing
 	l.weigh(c)
 
@@ -112,9 +116,6 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		}
 		l.vacate(c)
 		return
-	}
-	if c.state == open {
-		c.reason = reason
 	}
 	l.g.sessions.Add(-1)
 	defer l.g.places.Add(-1) // when the upstream has been told

@@ -220,6 +220,7 @@ func (c *client) guard() {
 		return
 	}
 	l := c.loop
+	l.lose(c, metrics.DropGone, l.out, 0)
 	l.panicked(v)
 	if c.state != vacant {
 		defer func() {

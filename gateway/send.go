@@ -22,7 +22,10 @@ func (l *loop) write(c *client, op ws.OpCode, data []byte) {
 // push sends c a message that is no reply.
 func (l *loop) push(c *client, r upstream.Reply) {
 	if c.state != open {
-		l.metrics.Dropped(c.hub.metrics, metrics.DropClosing)
+		if r.Op != 0 && c.upgraded {
+			l.metrics.Sent(c.hub.metrics, len(r.Data))
+			l.dropped(c, metrics.DropClosing, 1)
+		}
 		return
 	}
 	l.reply(c, r)
@@ -37,7 +40,7 @@ func (l *loop) flush(c *client) {
 	}
 	l.out = p[:0]
 	if sent, ok := l.send(c, p); !ok {
-		l.queued(c, c.Queue.Append(l.context.Pool, p, sent, l.now))
+		l.queued(c, p, sent, c.Queue.Append(l.context.Pool, p, sent, l.now))
 	}
 }
 
@@ -45,7 +48,7 @@ func (l *loop) flush(c *client) {
 // not take, for a time if that is not zero. Nobody has a copy of it.
 func (l *loop) sendShared(c *client, f *session.Shared, ttl session.Tick) {
 	if sent, ok := l.send(c, f.Bytes()); !ok {
-		l.queued(c, c.Queue.AppendShared(l.context.Pool, f, sent, l.now, ttl))
+		l.queued(c, f.Bytes(), sent, c.Queue.AppendShared(l.context.Pool, f, sent, l.now, ttl))
 	}
 }
 
@@ -58,27 +61,66 @@ func (l *loop) send(c *client, p []byte) (sent int, ok bool) {
 	case !c.writing:
 		n, err := c.conn.Write(p)
 		if err != nil && err != netpoll.ErrWouldBlock {
+			l.lose(c, metrics.DropGone, p, 0)
 			l.drop(c, lost(err))
 			return 0, true
 		}
 		l.metrics.SentBytes(c.counts(), n)
-		return n, n == len(p)
+		if n < len(p) {
+			return n, false
+		}
+		if c.state != open {
+			c.Closing.Left()
+		}
+		return n, true
 	case c.Queue.Len()+len(p) > l.g.settings.Load().queue && c.state == open:
+		l.lose(c, metrics.DropSlowConsumer, p, 0)
 		l.slow(c, metrics.ReasonSlowConsumerBytes)
 		return 0, true
 	}
 	return 0, false
 }
 
-// queued makes c wait for its socket, after bytes were queued for it; err is
-// of the queue, which takes all or nothing.
-func (l *loop) queued(c *client, err error) {
-	switch {
-	case err != nil && c.writing && c.state == open:
-		l.slow(c, metrics.ReasonMemory)
-		return
-	case err != nil: // no room even for the rest of a frame
-		l.drop(c, metrics.ReasonMemory)
+// dropped counts n messages that were counted as sent and will not leave.
+func (l *loop) dropped(c *client, why metrics.Drop, n int) {
+	if n > 0 && c.upgraded {
+		l.metrics.Dropped(c.hub.metrics, why, n)
+	}
+}
+
+// lose counts the messages among the frames in p that the first sent bytes
+// do not bring to their end. It must be called while p is whole: the last words
+// that follow may overwrite it.
+func (l *loop) lose(c *client, why metrics.Drop, p []byte, sent int) {
+	if c.upgraded {
+		l.dropped(c, why, session.Messages(p, sent))
+	}
+}
+
+// lostAs is how messages are counted that the end of a session for reason has
+// kept from leaving.
+func lostAs(reason metrics.Reason) metrics.Drop {
+	switch reason {
+	case metrics.ReasonSlowConsumerBytes, metrics.ReasonSlowConsumerAge:
+		return metrics.DropSlowConsumer
+	case metrics.ReasonMemory:
+		return metrics.DropMemory
+	case metrics.ReasonShutdown:
+		return metrics.DropShutdown
+	}
+	return metrics.DropGone
+}
+
+// queued makes c wait for its socket, after what is behind the first sent bytes
+// of p was queued for it; err is of the queue, which takes all or nothing.
+func (l *loop) queued(c *client, p []byte, sent int, err error) {
+	if err != nil {
+		l.lose(c, metrics.DropMemory, p, sent)
+		if c.writing && c.state == open {
+			l.slow(c, metrics.ReasonMemory)
+		} else { // no room even for the rest of a frame
+			l.drop(c, metrics.ReasonMemory)
+		}
 		return
 	}
 	l.weigh(c)
@@ -104,9 +146,7 @@ func (l *loop) weigh(c *client) {
 // drainQueue writes what is queued, when the socket takes bytes again.
 func (l *loop) drainQueue(c *client) {
 	for {
-		for range c.Queue.Expire(l.context.Pool, l.now) {
-			l.metrics.Dropped(c.hub.metrics, metrics.DropExpired)
-		}
+		l.dropped(c, metrics.DropExpired, c.Queue.Expire(l.context.Pool, l.now))
 		if c.Queue.Empty() {
 			break
 		}
@@ -125,6 +165,7 @@ func (l *loop) drainQueue(c *client) {
 	c.writing = false
 	delete(l.stalled, c)
 	l.poller.Mod(c.conn.FD(), c.interest())
+	c.Closing.Left()
 	if c.state == leaving {
 		l.depart(c)
 		return
@@ -137,8 +178,7 @@ func (l *loop) drainQueue(c *client) {
 // follow: the client finds it if it ever reads again.
 func (l *loop) slow(c *client, reason metrics.Reason) {
 	l.metrics.SlowConsumer(c.hub.metrics)
-	l.metrics.Dropped(c.hub.metrics, metrics.DropSlowConsumer)
-	c.Queue.Cut(l.context.Pool)
+	l.dropped(c, lostAs(reason), c.Queue.Cut(l.context.Pool))
 	l.weigh(c)
 	l.fail(c, tryAgainLater, reason, "too slow")
 }

@@ -17,12 +17,12 @@ func hubFamilies() hubDescs {
 	return hubDescs{
 		connections:   family("connections", "Open connections.", "hub"),
 		received:      family("messages_received_total", "Messages from clients.", "hub"),
-		sent:          family("messages_sent_total", "Messages to clients.", "hub"),
+		sent:          family("messages_sent_total", "Messages to clients, those too that were given up: without sluice_messages_dropped_total, what sockets took.", "hub"),
 		receivedBytes: family("received_bytes_total", "Bytes read from clients, framing included.", "hub"),
 		sentBytes:     family("sent_bytes_total", "Bytes written to clients, framing included.", "hub"),
 		closed:        family("connections_closed_total", "Connections ended.", "hub", "code", "initiator", "reason"),
 		handshakes:    family("handshakes_total", "Handshakes ended.", "hub", "result"),
-		dropped:       family("messages_dropped_total", "Messages that did not arrive.", "hub", "reason"),
+		dropped:       family("messages_dropped_total", "Messages to clients, counted as sent, that were given up before the socket had taken them.", "hub", "reason"),
 		slow:          family("slow_consumers_total", "Connections ended because the client did not read.", "hub"),
 		rateLimited:   family("rate_limited_total", "What rate limits refused or delayed.", "hub", "scope"),
 	}

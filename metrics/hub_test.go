@@ -99,13 +99,13 @@ func TestSeriesOfARemovedHubStayForAWhileAfterItsLastConnection(t *testing.T) {
 		mustShow(t, scrape(t, s), closed)
 		time.Sleep(1)
 		got := scrape(t, s)
-		mustNotShow(t, got, `"gone"`)
+		mustNotShow(t, got, `hub="gone"`)
 		mustShow(t, got, `sluice_connections{hub="stays"} 1`)
 
 		// Whoever still counts there does no harm.
-		l.Dropped(h, DropClosing)
+		l.Dropped(h, DropClosing, 1)
 		l.Publish()
-		mustNotShow(t, scrape(t, s), `"gone"`)
+		mustNotShow(t, scrape(t, s), `hub="gone"`)
 	})
 }
 

@@ -178,10 +178,12 @@ func (s Scope) String() string {
 type Drop uint8
 
 const (
-	DropSlowConsumer Drop = iota // the session's queue was over its bound
+	DropSlowConsumer Drop = iota // the client did not read: too much waited, or for too long
 	DropClosing                  // the session was ending
 	DropMemory                   // the node's budget for buffers was used up
 	DropExpired                  // it waited for longer than its TTL
+	DropGone                     // the connection ended before it was written
+	DropShutdown                 // the node did
 
 	dropCount
 )
@@ -193,6 +195,8 @@ func (d Drop) String() string {
 		DropClosing:      "closing",
 		DropMemory:       "memory",
 		DropExpired:      "expired",
+		DropGone:         "gone",
+		DropShutdown:     "shutdown",
 	}[d]
 }
 

@@ -80,7 +80,8 @@ func (l *Loop) Received(h *Hub, n int) {
 	l.histograms[receivedSize].observeSize(n)
 }
 
-// Sent counts a message to a client with a payload of n bytes.
+// Sent counts a message for a client with a payload of n bytes, whether or not
+// it leaves. If not, it is to be counted as Dropped, too.
 func (l *Loop) Sent(h *Hub, n int) {
 	l.hub(h).own[atHubSent]++
 	l.histograms[sentSize].observeSize(n)
@@ -109,8 +110,8 @@ func (l *Loop) ProtocolError(kind int) { l.own[atKinds+kind]++ }
 // RateLimited counts what a rate limit refused or delayed.
 func (l *Loop) RateLimited(h *Hub, s Scope) { l.hub(h).own[atHubRateLimited+int(s)]++ }
 
-// Dropped counts a message that did not arrive.
-func (l *Loop) Dropped(h *Hub, d Drop) { l.hub(h).own[atHubDropped+int(d)]++ }
+// Dropped counts n of the messages that Sent has counted as lost.
+func (l *Loop) Dropped(h *Hub, d Drop, n int) { l.hub(h).own[atHubDropped+int(d)] += uint64(n) }
 
 // PingRTT counts the time from a ping to its pong.
 func (l *Loop) PingRTT(d time.Duration) { l.histograms[pingRTT].observe(d) }

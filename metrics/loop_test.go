@@ -25,7 +25,7 @@ func everything(l *Loop, h *Hub) {
 	l.Handshake(nil, ResultOK, time.Millisecond)
 	l.ProtocolError(0)
 	l.RateLimited(h, ScopeControl)
-	l.Dropped(h, DropClosing)
+	l.Dropped(h, DropClosing, 1)
 	l.PingRTT(time.Millisecond)
 	l.LoopLag(time.Millisecond)
 	l.AcceptError("EMFILE")

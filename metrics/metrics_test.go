@@ -87,7 +87,7 @@ func busy() *Set {
 		l.ProtocolError(s.KindIndex("utf8"))
 		l.ProtocolError(s.KindIndex("never announced"))
 		l.RateLimited(chat, ScopeControl)
-		l.Dropped(chat, DropSlowConsumer)
+		l.Dropped(chat, DropSlowConsumer, 1)
 		l.PingRTT(20 * time.Millisecond)
 		l.LoopLag(70 * time.Microsecond)
 		l.LoopLag(time.Minute)

@@ -61,6 +61,29 @@ func AppendMasked(dst []byte, op ws.OpCode, payload []byte, mask [4]byte) []byte
 	return dst
 }
 
+// isMessage reports whether a frame whose first byte is b carries a message of
+// ours, which is one frame always, and no control frame.
+func isMessage(b byte) bool {
+	op := ws.OpCode(b & opcodeBits)
+	return op == ws.OpText || op == ws.OpBinary
+}
+
+// Messages returns how many of the messages in p, which begins with an unmasked
+// frame, do not end within its first sent bytes.
+func Messages(p []byte, sent int) (n int) {
+	for at := 0; at < len(p); {
+		first := p[at]
+		size, ok := frameSize(p[at:])
+		if !ok || size <= 0 || size > len(p)-at {
+			size = len(p) - at // its end is elsewhere
+		}
+		if at += size; at > sent && isMessage(first) {
+			n++
+		}
+	}
+	return n
+}
+
 // frameSize returns the size of the unmasked frame at the front of b, and
 // false if b ends inside its header.
 func frameSize(b []byte) (size int, ok bool) {

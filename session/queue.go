@@ -21,6 +21,7 @@ type piece struct {
 	next   *piece
 	shared *Shared // nil: b is a buffer
 	b      []byte
+	goesOn bool   // what stands in b before frame belongs to a message
 	sent   uint32 // how many bytes of b are written already
 	frame  uint32 // where in b the first frame begins, or will begin: at its end
 	since  Tick
@@ -59,7 +60,7 @@ func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
 		room, size = min(cap(b)-len(b), len(p)-sent), 2*cap(b)
 	}
 	var more Queue
-	frame := 0 // the first that begins at or behind at
+	var next frontier
 	for at := sent + room; at < len(p); {
 		b := c.Get(min(max(size, len(p)-at), maxBuffer))
 		if b == nil {
@@ -67,8 +68,8 @@ func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
 			return ErrQueueBudget
 		}
 		n := min(cap(b), len(p)-at)
-		frame = frameFrom(p, frame, at)
-		more.push(c, nil, append(b, p[at:at+n]...), min(frame-at, n), now)
+		next.pass(p, at)
+		more.push(c, nil, append(b, p[at:at+n]...), min(next.at-at, n), next.message, now)
 		at += n
 	}
 	if room > 0 {
@@ -80,24 +81,56 @@ func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
 }
 
 // Cut drops every frame of which no byte was written: behind the rest of the
-// one under way, if there is one, another may follow.
-func (q *Queue) Cut(c *Pool) {
+// one under way, if there is one, another may follow. It returns how many
+// messages are lost with that.
+func (q *Queue) Cut(c *Pool) (messages int) {
 	var kept Queue
 	for done := false; q.last != nil; {
 		p := q.pop()
 		end := p.boundary()
 		switch {
 		case done || end == int(p.sent):
-			done = true
+			if !done {
+				done = true
+				messages += p.messages(int(p.sent))
+			} else {
+				messages += p.messages(0)
+			}
 			p.free(c)
 			continue
 		case end < len(p.b):
 			done = true
+			messages += p.messages(end)
 			p.b = p.b[:end]
 		}
 		kept.join(Queue{last: p, unsent: len(p.b) - int(p.sent)})
 	}
 	*q = kept
+	return messages
+}
+
+// messages returns how many begin in p.b, not before the offset from.
+func (p *piece) messages(from int) (n int) {
+	for at := int(p.frame); at < len(p.b); {
+		if at >= from && isMessage(p.b[at]) {
+			n++
+		}
+		size, ok := frameSize(p.b[at:])
+		if !ok || size <= 0 {
+			break // its header goes on in the next piece, or it is none
+		}
+		at += size
+	}
+	return n
+}
+
+// unfinished returns how many messages are in p, which is the first, that were
+// not written to their ends.
+func (p *piece) unfinished() int {
+	if p.sent < p.frame && p.goesOn {
+		return 1 + p.messages(0)
+	}
+	return Messages(p.b[p.frame:], int(p.sent)-int(p.frame))
 }
 
 // boundary returns where in p.b the first frame begins of which nothing was
@@ -114,18 +147,25 @@ func (p *piece) boundary() int {
 	return min(at, len(p.b))
 }
 
-// frameFrom returns where in p, which ends with a frame and has one at the
-// offset from, the first frame begins that does not begin before at; len(p) if
-// none does.
-func frameFrom(p []byte, from, at int) int {
-	for from < at {
-		size, ok := frameSize(p[from:])
-		if !ok || size <= 0 || size > len(p)-from {
-			return len(p) // no frames: an HTTP answer, which is never cut
+// frontier is where in some bytes a frame begins, and whether the one before it
+// is a message.
+type frontier struct {
+	at      int
+	message bool
+}
+
+// pass moves f to the first frame of p, which ends with one, that does not begin
+// before the offset at; to len(p) if none does.
+func (f *frontier) pass(p []byte, at int) {
+	for f.at < at {
+		f.message = isMessage(p[f.at])
+		size, ok := frameSize(p[f.at:])
+		if !ok || size <= 0 || size > len(p)-f.at {
+			f.at = len(p) // no frames: an HTTP answer, which is never cut
+			return
 		}
-		from += size
+		f.at += size
 	}
-	return from
 }
 
 // AppendShared queues the frames in s behind the first sent bytes of them, and
@@ -138,7 +178,9 @@ func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now, ttl Tick) error 
 		return q.Append(c, p, sent, now)
 	}
 	s.Retain(1)
-	q.push(c, s, p[sent:], frameFrom(p, 0, sent)-sent, now)
+	var next frontier
+	next.pass(p, sent)
+	q.push(c, s, p[sent:], next.at-sent, next.message, now)
 	q.last.ttl = ttl
 	return nil
 }
@@ -147,9 +189,9 @@ func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now, ttl Tick) error 
 const expireAhead = 64
 
 // Expire drops frames whose time to live is over and of which no byte was
-// written, among those that are to be written next. It returns how many pieces
-// of AppendShared that were.
-func (q *Queue) Expire(c *Pool, now Tick) (dropped int) {
+// written, among those that are to be written next. It returns how many
+// messages that were.
+func (q *Queue) Expire(c *Pool, now Tick) (messages int) {
 	if q.last == nil {
 		return 0
 	}
@@ -160,7 +202,7 @@ func (q *Queue) Expire(c *Pool, now Tick) (dropped int) {
 		if p.ttl == 0 || p.sent > 0 || p.frame > 0 || now.Before(p.since+p.ttl) {
 			previous = p
 		} else {
-			dropped++
+			messages += p.messages(0)
 			q.unsent -= len(p.b)
 			switch {
 			case p == previous:
@@ -177,7 +219,7 @@ func (q *Queue) Expire(c *Pool, now Tick) (dropped int) {
 			break
 		}
 	}
-	return dropped
+	return messages
 }
 
 // Buffers appends to dst what is to be written next, in order, until the
@@ -212,18 +254,28 @@ func (q *Queue) Advance(c *Pool, n int) {
 	}
 }
 
-// Reset empties the Queue.
-func (q *Queue) Reset(c *Pool) {
+// Reset empties the Queue. It returns how many messages were in it, the one
+// that was begun among them; of bytes that are no frames that means nothing.
+func (q *Queue) Reset(c *Pool) (messages int) {
+	if q.last != nil {
+		p := q.pop()
+		messages = p.unfinished()
+		p.free(c)
+	}
 	for q.last != nil {
-		q.pop().free(c)
+		p := q.pop()
+		messages += p.messages(0)
+		p.free(c)
 	}
 	q.unsent = 0
+	return messages
 }
 
-// push adds a piece at the end. The first frame in b begins at frame.
-func (q *Queue) push(c *Pool, s *Shared, b []byte, frame int, now Tick) {
+// push adds a piece at the end. The first frame in b begins at frame; goesOn
+// says that it is a message that ends there.
+func (q *Queue) push(c *Pool, s *Shared, b []byte, frame int, goesOn bool, now Tick) {
 	p := c.pieces.get()
-	*p = piece{next: p, shared: s, b: b, frame: uint32(frame), since: now}
+	*p = piece{next: p, shared: s, b: b, frame: uint32(frame), goesOn: goesOn && frame > 0, since: now}
 	q.join(Queue{last: p, unsent: len(b)})
 }
 

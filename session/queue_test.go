@@ -309,6 +309,7 @@ func TestCutLeavesBytesThatAreNoFramesWhole(t *testing.T) {
 type queueModel struct {
 	stream  []byte
 	begins  []int
+	ends    []int // of the frames that are messages; none of those that were cut
 	queued  []queuedRun
 	written int
 }
@@ -324,13 +325,27 @@ func (m *queueModel) append(frames [][]byte, sent int, now Tick) {
 		if at >= len(m.stream) {
 			m.begins = append(m.begins, at)
 		}
-		at += len(f)
+		if at += len(f); at > len(m.stream) && f[0] != 0x89 {
+			m.ends = append(m.ends, at)
+		}
 	}
 	m.stream = append(m.stream, bytes.Join(frames, nil)[sent:]...)
 	m.queued = append(m.queued, queuedRun{len(m.stream), now})
 }
 
-func (m *queueModel) cut() {
+// messages is how many were not written to their ends.
+func (m *queueModel) messages() (n int) {
+	for _, end := range m.ends {
+		if end > m.written {
+			n++
+		}
+	}
+	return n
+}
+
+// cut returns how many messages are lost.
+func (m *queueModel) cut() (lost int) {
+	before := m.messages()
 	for _, at := range m.begins {
 		if at >= m.written {
 			m.stream = m.stream[:at]
@@ -339,9 +354,11 @@ func (m *queueModel) cut() {
 	}
 	// What is behind the end now must not be found again.
 	m.begins = slices.DeleteFunc(m.begins, func(at int) bool { return at >= len(m.stream) })
+	m.ends = slices.DeleteFunc(m.ends, func(at int) bool { return at > len(m.stream) })
 	for i := range m.queued {
 		m.queued[i].end = min(m.queued[i].end, len(m.stream))
 	}
+	return before - m.messages()
 }
 
 // since is the tick of the first byte that is not written.
@@ -363,7 +380,11 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 		size := rapid.SampledFrom([]int{0, 1, 20, 60, 61, 62, 63, 64, 125, 126, 250, 255, 256, 1000, 65535, 65536, 70000})
 		draw := func(t *rapid.T) (frames [][]byte, sent int) {
 			for i := range rapid.IntRange(1, 3).Draw(t, "frames") {
-				frames = append(frames, frameOf(size.Draw(t, "size"), byte(i)))
+				f := frameOf(size.Draw(t, "size"), byte(i))
+				if rapid.Bool().Draw(t, "ping") && len(f) < 100 {
+					f[0] = 0x89
+				}
+				frames = append(frames, f)
 			}
 			if q.Empty() { // only then was a part written straight to the socket
 				sent = rapid.IntRange(0, len(bytes.Join(frames, nil))).Draw(t, "sent")
@@ -395,7 +416,11 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 				q.Advance(c, n)
 				m.written += n
 			},
-			"cut":  func(*rapid.T) { q.Cut(c); m.cut() },
+			"cut": func(*rapid.T) {
+				if got, want := q.Cut(c), m.cut(); got != want {
+					t.Fatalf("%d messages cut, want %d", got, want)
+				}
+			},
 			"tick": func(*rapid.T) { now++ },
 			"": func(t *rapid.T) {
 				want := m.unsent()
@@ -410,7 +435,9 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 				}
 			},
 		})
-		q.Reset(c)
+		if got, want := q.Reset(c), m.messages(); got != want {
+			t.Fatalf("%d messages were in it, want %d", got, want)
+		}
 		if q != (Queue{}) || b.Used() != 0 || shared != 0 {
 			t.Fatalf("after Reset: %+v, %d bytes, %d shared frames", q, b.Used(), shared)
 		}

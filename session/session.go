@@ -16,34 +16,54 @@ type Session struct {
 	Heartbeat Heartbeat
 }
 
-// Release gives back every buffer. The session is as new afterwards.
-func (s *Session) Release(c *Context) {
+// Release gives back every buffer. The session is as new afterwards. It returns
+// how many messages were queued and did not leave.
+func (s *Session) Release(c *Context) (messages int) {
 	s.Reader.Release(c)
-	s.Queue.Reset(c.Pool)
+	messages = s.Queue.Reset(c.Pool)
 	*s = Session{}
+	return messages
 }
 
 // Closing is the close handshake of RFC 6455 §7.1 as a state machine. The
 // zero Closing is an open connection.
 type Closing struct {
-	sent, received bool
-	code           uint16
+	done closeStep
+	code uint16
 }
 
+// closeStep is what has been done of a close handshake.
+type closeStep uint8
+
+const (
+	closeSent     closeStep = 1 << iota // our Close frame is encoded
+	closeLeft                           // the socket has taken it
+	closeReceived                       // the peer's has come
+)
+
 // Open reports whether neither side has begun to close.
-func (c *Closing) Open() bool { return !c.sent && !c.received }
+func (c *Closing) Open() bool { return c.done&(closeSent|closeReceived) == 0 }
 
 // Sent reports whether our Close frame has been encoded.
-func (c *Closing) Sent() bool { return c.sent }
+func (c *Closing) Sent() bool { return c.done&closeSent != 0 }
 
 // Done reports whether both Close frames are through, so that the server may
 // close the TCP connection (RFC 6455 §7.1.1).
-func (c *Closing) Done() bool { return c.sent && c.received }
+func (c *Closing) Done() bool { return c.Sent() && c.done&closeReceived != 0 }
 
-// Code is the code of the Close frame that came first, ours or the peer's;
-// 1006 while there has been none.
+// Left notes that the socket has taken all that was encoded, our Close frame
+// too if there was one.
+func (c *Closing) Left() {
+	if c.Sent() {
+		c.done |= closeLeft
+	}
+}
+
+// Code is the code of the Close frame that came first, ours or the peer's. It
+// is 1006 while there has been none: one of ours that has not left, nobody
+// has seen.
 func (c *Closing) Code() ws.StatusCode {
-	if c.Open() {
+	if c.done&(closeLeft|closeReceived) == 0 {
 		return ws.StatusAbnormalClosure
 	}
 	return ws.StatusCode(c.code)
@@ -51,24 +71,27 @@ func (c *Closing) Code() ws.StatusCode {
 
 // Start appends our Close frame to dst, unless one was sent before.
 func (c *Closing) Start(dst []byte, code ws.StatusCode, reason string) []byte {
-	if c.sent {
+	if c.Sent() {
 		return dst
 	}
-	if !c.received {
+	if c.Open() {
 		c.code = uint16(code)
 	}
-	c.sent = true
+	c.done |= closeSent
 	return AppendClose(dst, code, reason)
 }
 
 // Receive takes the peer's Close frame and appends the answer that RFC 6455
-// §5.5.1 asks for: the same code, if ours was not sent already.
+// §5.5.1 asks for: the same code, if ours was not sent already. Before one of
+// ours that has not left, it is the first.
 func (c *Closing) Receive(dst []byte, code ws.StatusCode) []byte {
-	if !c.sent {
-		c.code = uint16(code)
+	if !c.Sent() {
 		dst = AppendClose(dst, code, "")
 	}
-	c.sent, c.received = true, true
+	if c.done&closeLeft == 0 {
+		c.code = uint16(code)
+	}
+	c.done |= closeSent | closeReceived
 	return dst
 }
 

@@ -11,6 +11,7 @@ import (
 func TestCloseHandshakeFromEitherSide(t *testing.T) {
 	const ours, theirs = ws.StatusGoingAway, ws.StatusNormalClosure
 	start := func(c *Closing) []byte { return c.Start(nil, ours, "bye") }
+	left := func(c *Closing) []byte { c.Left(); return nil }
 	receive := func(c *Closing) []byte { return c.Receive(nil, theirs) }
 	for name, test := range map[string]struct {
 		steps []func(*Closing) []byte
@@ -18,12 +19,14 @@ func TestCloseHandshakeFromEitherSide(t *testing.T) {
 		done  bool
 		code  ws.StatusCode
 	}{
-		"open":        {code: ws.StatusAbnormalClosure},
-		"ours":        {[]func(*Closing) []byte{start}, [][]byte{AppendClose(nil, ours, "bye")}, false, ours},
-		"theirs":      {[]func(*Closing) []byte{receive}, [][]byte{AppendClose(nil, theirs, "")}, true, theirs},
-		"ours first":  {[]func(*Closing) []byte{start, receive}, [][]byte{AppendClose(nil, ours, "bye"), nil}, true, ours},
-		"ours twice":  {[]func(*Closing) []byte{start, start}, [][]byte{AppendClose(nil, ours, "bye"), nil}, false, ours},
-		"theirs then": {[]func(*Closing) []byte{receive, start}, [][]byte{AppendClose(nil, theirs, ""), nil}, true, theirs},
+		"open":                    {code: ws.StatusAbnormalClosure},
+		"ours":                    {[]func(*Closing) []byte{start, left}, [][]byte{AppendClose(nil, ours, "bye"), nil}, false, ours},
+		"ours unseen":             {[]func(*Closing) []byte{start}, [][]byte{AppendClose(nil, ours, "bye")}, false, ws.StatusAbnormalClosure},
+		"theirs":                  {[]func(*Closing) []byte{receive}, [][]byte{AppendClose(nil, theirs, "")}, true, theirs},
+		"ours first":              {[]func(*Closing) []byte{start, left, receive}, [][]byte{AppendClose(nil, ours, "bye"), nil, nil}, true, ours},
+		"theirs before ours left": {[]func(*Closing) []byte{start, receive, left}, [][]byte{AppendClose(nil, ours, "bye"), nil, nil}, true, theirs},
+		"ours twice":              {[]func(*Closing) []byte{start, left, start}, [][]byte{AppendClose(nil, ours, "bye"), nil, nil}, false, ours},
+		"theirs then":             {[]func(*Closing) []byte{receive, start}, [][]byte{AppendClose(nil, theirs, ""), nil}, true, theirs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c Closing
