@@ -28,6 +28,7 @@ var (
 	ErrField             = &Error{Status: http.StatusBadRequest, Reason: "malformed header field"}
 	ErrHost              = &Error{Status: http.StatusBadRequest, Reason: "missing, malformed or repeated Host"}
 	ErrFraming           = &Error{Status: http.StatusBadRequest, Reason: "ambiguous length of the body"}
+	ErrChunk             = &Error{Status: http.StatusBadRequest, Reason: "malformed chunk"}
 	ErrTrailer           = &Error{Status: http.StatusBadRequest, Reason: "forbidden field in Trailer"}
 	ErrExpect            = &Error{Status: http.StatusExpectationFailed, Reason: "unknown expectation"}
 	ErrTargetTooLong     = &Error{Status: http.StatusRequestURITooLong, Reason: "request target too long"}

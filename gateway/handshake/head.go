@@ -25,10 +25,11 @@ type Head struct {
 	Fields []Field // all header fields, in the order received
 
 	seen, twice fieldSet
-	upgrade     bool // Upgrade names websocket
-	connection  bool // Connection names upgrade
-	version13   bool // Sec-WebSocket-Version is 13
-	body        bool // announced by Content-Length or Transfer-Encoding
+	upgrade     bool  // Upgrade names websocket
+	connection  bool  // Connection names upgrade
+	version13   bool  // Sec-WebSocket-Version is 13
+	length      int64 // Content-Length
+	body        bool  // announced by Content-Length or Transfer-Encoding
 	deflate     deflateOffer
 }
 
@@ -315,8 +316,9 @@ func (h *Head) contentLength(value []byte) error {
 		if !isDigit(c) {
 			return ErrFraming
 		}
-		h.body = h.body || c != '0'
+		h.length = 10*h.length + int64(c-'0')
 	}
+	h.body = h.body || h.length > 0
 	return nil
 }
 
