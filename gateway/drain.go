@@ -133,9 +133,10 @@ func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) bool {
 	}
 	settled := g.inherited != nil || sleep(ctx, settleTime)
 	g.closeEntrances()
-	if !settled || g.http.shutdown(ctx) != nil {
+	if !settled {
 		return false
 	}
+	g.http.shutdown(ctx)
 	for _, ch := range empty {
 		select {
 		case <-ch:

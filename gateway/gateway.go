@@ -320,8 +320,7 @@ func (g *Gateway) stop(ctx context.Context) (cut bool) {
 		cut = l.stop() || cut
 	}
 	g.halt()
-	g.http.shutdown(ctx) // an idle connection is not cut off
-	cut = g.http.count.Load() > 0 || cut
+	cut = g.http.shutdown(ctx) || cut
 	g.http.drop() // after the loops, which hand sockets over to the last
 	g.beside.close()
 	for _, h := range g.settings.Load().hubs {

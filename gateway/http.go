@@ -1,21 +1,16 @@
 package gateway
 
 import (
+	"container/list"
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"sluice/gateway/auth"
 	"sluice/gateway/dataplane"
-	"sluice/gateway/delivery"
-	"sluice/gateway/handshake"
 	"sluice/metrics"
 	"sluice/netpoll"
 )
@@ -23,17 +18,41 @@ import (
 // httpSide serves the requests on the clients' port that are no upgrades. It
 // is a net/http server whose listener is the loops: they give it sockets whose
 // first request head is read already.
+//
+// It has a bounded number of places. When all are taken, a newcomer gets that of
+// the connection that has been served or heard least recently among those that
+// have shown no valid key: strangers push out each other, and nobody else.
 type httpSide struct {
 	g       *Gateway
 	server  *http.Server
 	api     http.Handler // the data plane
-	conns   chan handedOver
-	count   atomic.Int64
+	times   httpTimes
+	count   atomic.Int64 // places taken
 	limit   atomic.Int64
 	next    atomic.Uint64 // the loop that gets the next upgrade back
 	closed  chan struct{} // by Close
 	closing sync.Once
+	drained chan struct{} // nothing is taken any more, and nothing waits
+	empty   sync.Once
+
+	mu        sync.Mutex    // held for no longer than it takes to change a list
+	waiting   []handedOver  // to be taken by Accept
+	strangers list.List     // of *httpConn, the least recently active first
+	trusted   list.List     // those that have shown a valid key
+	evicted   []*httpConn   // for Accept to close: a loop must not wait for that
+	arrived   chan struct{} // something waits for Accept
 }
+
+// httpTimes bound how long the peer of an HTTP connection may take.
+type httpTimes struct {
+	write  time.Duration // for one write to be taken
+	body   time.Duration // for a body, and a second more for each bodyRate that have come
+	linger time.Duration // for the rest of what is refused, so that the answer is not reset
+	drain  time.Duration // for answers under way when the node leaves
+}
+
+// bodyRate is how many bytes of a body buy it a second.
+const bodyRate = 16 << 10
 
 // handedOver is a socket on its way to the HTTP server, and what was read of
 // it.
@@ -42,14 +61,13 @@ type handedOver struct {
 	read []byte
 }
 
-// handOverQueue is how many sockets may wait for the HTTP server to take them.
-const handOverQueue = 256
-
 func newHTTPSide(g *Gateway) *httpSide {
 	h := &httpSide{
-		g:      g,
-		conns:  make(chan handedOver, handOverQueue),
-		closed: make(chan struct{}),
+		g:       g,
+		times:   httpTimes{write: 10 * time.Second, body: 10 * time.Second, linger: time.Second, drain: 3 * time.Second},
+		closed:  make(chan struct{}),
+		drained: make(chan struct{}),
+		arrived: make(chan struct{}, 1),
 	}
 	h.api = dataplane.Handler(dataplane.Options{
 		Node:      g,
@@ -59,14 +77,16 @@ func newHTTPSide(g *Gateway) *httpSide {
 		Endpoint:  func() string { return g.settings.Load().endpoint },
 		Log:       g.log,
 		MaxBody:   maxPush,
+		Budget:    pushBudget{g},
 	})
 	h.server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10, // the most that limits.head can be, which loops hold the first request of a connection to
+		MaxHeaderBytes:    128 << 10, // httpConn knows the limit
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+		ConnContext:       withConn,
+		ConnState:         h.noteState,
 	}
 	return h
 }
@@ -77,39 +97,159 @@ func (h *httpSide) offer(s handedOver) bool {
 	if h.isClosed() {
 		return false
 	}
-	if h.count.Add(1) > h.limit.Load() {
-		h.count.Add(-1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.count.Load() >= h.limit.Load() {
+		evicted := h.evict()
+		if !evicted && len(h.waiting) > 0 {
+			h.g.metrics.Reached(metrics.LimitHTTPQueue)
+			return false
+		}
 		h.g.metrics.Reached(metrics.LimitHTTPConnections)
+		if !evicted {
+			return false
+		}
+	}
+	h.count.Add(1)
+	h.waiting = append(h.waiting, s)
+	h.wake()
+	return true
+}
+
+// evict frees the place of the stranger that has been served least recently. It
+// is false if there is none. The caller holds the lock.
+func (h *httpSide) evict() bool {
+	oldest := h.strangers.Front()
+	if oldest == nil {
 		return false
 	}
+	c := h.strangers.Remove(oldest).(*httpConn)
+	c.place = nil
+	h.count.Add(-1)
+	h.evicted = append(h.evicted, c)
+	return true
+}
+
+// wake makes Accept look what there is.
+func (h *httpSide) wake() {
 	select {
-	case h.conns <- s:
-		return true
+	case h.arrived <- struct{}{}:
 	default:
-		h.count.Add(-1)
-		h.g.metrics.Reached(metrics.LimitHTTPQueue)
-		return false
 	}
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. After Close it gives out what still waits.
 func (h *httpSide) Accept() (net.Conn, error) {
 	for {
-		select {
-		case s := <-h.conns:
-			nc, err := s.conn.NetConn()
-			if err != nil {
-				h.count.Add(-1)
-				h.g.log.Warn("HTTP connection lost", "err", err)
-				continue
+		s, ok, evicted := h.take()
+		for _, c := range evicted {
+			c.Conn.Close()
+		}
+		if ok {
+			if c := h.seat(s); c != nil {
+				return c, nil
 			}
-			// The net package has put its own in place of the listener's.
-			nc.(*net.TCPConn).SetKeepAliveConfig(keepAlive)
-			return &httpConn{Conn: nc, read: s.read, side: h}, nil
+			continue
+		}
+		select {
+		case <-h.arrived:
 		case <-h.closed:
-			return nil, net.ErrClosed
+			if h.isDrained() {
+				return nil, net.ErrClosed
+			}
 		}
 	}
+}
+
+// take takes what has waited longest, if anything has, and whom to close.
+func (h *httpSide) take() (s handedOver, ok bool, evicted []*httpConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	evicted, h.evicted = h.evicted, nil
+	if len(h.waiting) == 0 {
+		return s, false, evicted
+	}
+	s, h.waiting = h.waiting[0], h.waiting[1:]
+	if len(h.waiting) == 0 {
+		h.waiting = nil
+	}
+	return s, true, evicted
+}
+
+// isDrained reports, after Close, whether nothing waits any more.
+func (h *httpSide) isDrained() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.waiting) > 0 {
+		return false
+	}
+	h.empty.Do(func() { close(h.drained) })
+	return true
+}
+
+// seat makes a connection of a socket, which has its place already.
+func (h *httpSide) seat(s handedOver) *httpConn {
+	nc, err := s.conn.NetConn()
+	if err != nil {
+		h.count.Add(-1)
+		h.g.log.Warn("HTTP connection lost", "err", err)
+		return nil
+	}
+	// The net package has put its own in place of the listener's.
+	nc.(*net.TCPConn).SetKeepAliveConfig(keepAlive)
+	c := &httpConn{Conn: nc, side: h, buf: s.read}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.place = h.strangers.PushBack(c)
+	return c
+}
+
+// noteState hears from the server what a connection is doing. Who is served is
+// not the next to go.
+func (h *httpSide) noteState(nc net.Conn, state http.ConnState) {
+	if state != http.StateActive && state != http.StateIdle {
+		return
+	}
+	c := nc.(*httpConn)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.place != nil {
+		c.among().MoveToBack(c.place)
+	}
+}
+
+// trust gives a connection that has shown a valid key a place that no stranger
+// can take.
+func (h *httpSide) trust(c *httpConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.place != nil && !c.trusted {
+		h.strangers.Remove(c.place)
+		c.trusted = true
+		c.place = h.trusted.PushBack(c)
+	}
+}
+
+// crowds reports whether c has shown a valid key, and those that have fill more
+// than their share, three quarters: newcomers might find no place. It is then to
+// be closed with its answer, which whoever keeps connections expects of servers.
+func (h *httpSide) crowds(c *httpConn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return c.trusted && int64(h.trusted.Len()) > max(1, h.limit.Load()*3/4)
+}
+
+// vacate frees the place of a connection. It is false if it has none any more.
+func (h *httpSide) vacate(c *httpConn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.place == nil {
+		return false
+	}
+	c.among().Remove(c.place)
+	c.place = nil
+	h.count.Add(-1)
+	return true
 }
 
 // isClosed reports whether nobody takes sockets any more.
@@ -131,207 +271,46 @@ func (h *httpSide) Close() error {
 // Addr implements net.Listener.
 func (h *httpSide) Addr() net.Addr { return net.TCPAddrFromAddrPort(h.g.Addr()) }
 
-// shutdown lets requests under way finish.
-func (h *httpSide) shutdown(ctx context.Context) error { return h.server.Shutdown(ctx) }
+// shutdown closes the connections that are idle at once, and lets requests under
+// way finish, for a few seconds: the rest is cut off. It reports whether that
+// hit anybody who has shown a valid key; strangers cannot hold up the end.
+func (h *httpSide) shutdown(ctx context.Context) (cut bool) {
+	ctx, cancel := context.WithTimeout(ctx, h.times.drain)
+	defer cancel()
+	h.Close()
+	select {
+	case <-h.drained: // whoever was handed over is known to the server
+	case <-ctx.Done():
+	}
+	if h.server.Shutdown(ctx) == nil {
+		return false
+	}
+	h.mu.Lock()
+	cut = h.trusted.Len() > 0
+	h.mu.Unlock()
+	h.drop()
+	return cut
+}
 
-// drop closes what was offered and not taken any more.
+// drop closes what is there.
 func (h *httpSide) drop() {
 	h.Close() // before Serve has told the server of its listener, the server cannot
 	h.server.Close()
-	for {
-		select {
-		case s := <-h.conns:
-			s.conn.Close()
-			h.count.Add(-1)
-		default:
-			return
+	h.mu.Lock()
+	conns := h.evicted
+	waiting := h.waiting
+	h.evicted, h.waiting = nil, nil
+	for _, l := range []*list.List{&h.strangers, &h.trusted} {
+		for e := l.Front(); e != nil; e = e.Next() {
+			conns = append(conns, e.Value.(*httpConn)) // the server does not know those that were hijacked
 		}
 	}
-}
-
-// httpConn is a connection of the HTTP server. What the loop had read comes
-// first.
-type httpConn struct {
-	net.Conn
-	read []byte
-	side *httpSide
-	done atomic.Bool
-}
-
-func (c *httpConn) Read(p []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(p, c.read)
-		c.read = c.read[n:]
-		return n, nil
+	h.mu.Unlock()
+	for _, s := range waiting {
+		s.conn.Close()
+		h.count.Add(-1)
 	}
-	return c.Conn.Read(p)
-}
-
-func (c *httpConn) Close() error {
-	c.uncount()
-	return c.Conn.Close()
-}
-
-// CloseWrite lets the server end its direction first, so that a client which is
-// still sending gets its answer and no reset.
-func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
-
-func (c *httpConn) uncount() {
-	if c.done.CompareAndSwap(false, true) {
-		c.side.count.Add(-1)
-	}
-}
-
-const page = `This is Sluice, a WebSocket gateway.
-
-Clients connect with a WebSocket upgrade to the path of a hub.
-Backends push to them below /api/hubs/; /api/openapi.json describes how.
-/api/health says whether the gateway serves.
-`
-
-// ServeHTTP answers requests on the clients' port.
-func (h *httpSide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if handshake.AsksForWebSocket(r.Header) {
-		h.giveBack(w, r)
-		return
-	}
-	_, isHub := h.g.settings.Load().routes[r.URL.EscapedPath()]
-	switch {
-	case r.URL.Path == "/api/health":
-		h.health(w, r)
-	case strings.HasPrefix(r.URL.Path, "/api/"):
-		h.serveAPI(w, r)
-	case r.URL.Path == "/":
-		if allowGet(w, r) {
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			io.WriteString(w, page)
-		}
-	case isHub:
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		http.Error(w, "this path speaks WebSocket", http.StatusUpgradeRequired)
-	default:
-		http.NotFound(w, r)
-	}
-}
-
-// maxPush is the longest body of a request to the data plane.
-const maxPush = 1 << 20
-
-// serveAPI serves the data plane, as long as there is memory for what it reads.
-func (h *httpSide) serveAPI(to http.ResponseWriter, r *http.Request) {
-	w := &statusWriter{ResponseWriter: to, status: http.StatusOK}
-	defer func() { h.g.metrics.Answered(w.status) }()
-	body := maxPush
-	if r.ContentLength >= 0 && r.ContentLength < maxPush {
-		body = int(r.ContentLength)
-	}
-	if !h.g.budget.Take(body) {
-		h.g.metrics.Reached(metrics.LimitBuffered)
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		io.WriteString(w, `{"error":{"code":"ServiceUnavailable","message":"buffers almost used up"}}`)
-		return
-	}
-	defer h.g.budget.Give(body)
-	h.api.ServeHTTP(w, r)
-}
-
-// statusWriter remembers what status an answer has.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// API is the data plane, below /api/, as it is on the clients' port.
-func (g *Gateway) API() http.Handler { return http.HandlerFunc(g.http.serveAPI) }
-
-// Authorize is nil if a request to the data plane of a hub is a backend's.
-func (g *Gateway) Authorize(r *http.Request, hub string) error {
-	err := g.settings.Load().dataPlane.Check(r, hub)
-	g.distrusted(err)
-	return err
-}
-
-// token makes a token for a client of a hub.
-func (g *Gateway) token(hub string, c dataplane.TokenRequest) (string, error) {
-	s := g.settings.Load()
-	h := s.hubs[hub]
-	if h == nil {
-		return "", delivery.ErrNoHub
-	}
-	return h.now.Load().keys.ClientToken(auth.ClientClaims{
-		Endpoint: s.endpoint,
-		Hub:      hub,
-		User:     c.User,
-		Roles:    c.Roles,
-		Groups:   c.Groups,
-		TTL:      c.TTL,
-	})
-}
-
-// health answers 200 while the node serves, for balancers that look at the
-// clients' port.
-func (h *httpSide) health(w http.ResponseWriter, r *http.Request) {
-	if !allowGet(w, r) {
-		return
-	}
-	if h.g.draining.Load() {
-		http.Error(w, "draining", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	io.WriteString(w, "ok\n")
-}
-
-func allowGet(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return true
-	}
-	w.Header().Set("Allow", "GET, HEAD")
-	http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-	return false
-}
-
-// giveBack returns a socket to a loop whose next request is an upgrade, as
-// proxies send it that keep connections alive. It takes the same way there as
-// an upgrade that comes first.
-func (h *httpSide) giveBack(w http.ResponseWriter, r *http.Request) {
-	request, err := handshake.AppendRequest(nil, r)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	nc, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		http.Error(w, "the connection cannot be upgraded", http.StatusInternalServerError)
-		return
-	}
-	hc := nc.(*httpConn)
-	behind, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	read := append(append(request, behind...), hc.read...)
-	hc.uncount()
-	conn, err := netpoll.Detach(hc.Conn.(*net.TCPConn))
-	if err != nil {
-		h.g.log.Warn("upgrade on a kept-alive connection lost", "err", err)
-		return
-	}
-	l := h.g.loops[h.next.Add(1)%uint64(len(h.g.loops))]
-	adopt := func(l *loop) bool {
-		l.adopt(conn, read)
-		return true
-	}
-	if !l.post(letter{run: adopt}, 0) {
-		conn.Close()
+	for _, c := range conns {
+		c.Close()
 	}
 }

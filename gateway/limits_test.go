@@ -178,12 +178,14 @@ func TestHTTPConnectionsAreLimited(t *testing.T) {
 	if got := n.metric("sluice_http_connections"); got != 1 {
 		t.Errorf("%v HTTP connections", got)
 	}
-	q := n.connect()
-	q.say(health)
-	q.wantBusy()
 	p.say(health) // it is kept alive
 	p.wantBody(http.StatusOK, "ok\n")
+	q := n.connect() // a newcomer gets the place of who is idle
+	q.say(health)
+	q.wantBody(http.StatusOK, "ok\n")
+	p.wantEnd()
 	p.Close()
+	q.Close()
 	eventually(t, "the place is free", func() bool { return n.metric("sluice_http_connections") == 0 })
 	r := n.connect()
 	r.say(health)

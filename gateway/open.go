@@ -222,7 +222,7 @@ func result(e *handshake.Error) metrics.Result {
 // the bytes read so far.
 func (l *loop) handOver(c *client, head, rest []byte) {
 	read := make([]byte, 0, len(head)+len(rest))
-	read = append(append(read, handshake.SkipEmptyLine(head)...), rest...) // net/http takes no empty line
+	read = append(append(read, head...), rest...)
 	if c.registered {
 		l.poller.Del(c.conn.FD())
 		c.registered = false

@@ -329,7 +329,7 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 		p.wantBody(http.StatusOK, "ok\n")
 		q := n.connect()
 		q.say(health)
-		q.wantBusy()
+		q.wantBody(http.StatusOK, "ok\n")
 		counted(t, n, metrics.LimitHTTPConnections)
 		if got := n.metric("sluice_http_connections_limit"); got != 1 {
 			t.Errorf("the limit is shown as %v", got)
@@ -345,10 +345,12 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 	})
 	t.Run("HTTP queue", func(t *testing.T) {
 		n := start(t, nil)
-		h := httpSide{g: n.Gateway, closed: make(chan struct{})} // and nobody takes anything
+		h := newHTTPSide(n.Gateway) // and nobody takes anything
 		h.limit.Store(2)
-		if h.offer(handedOver{}) || h.count.Load() != 0 {
-			t.Error("the connection was taken")
+		for i, want := range []bool{true, true, false} {
+			if h.offer(handedOver{}) != want {
+				t.Errorf("connection %d of 2 is taken: %v", i+1, !want)
+			}
 		}
 		counted(t, n, metrics.LimitHTTPQueue)
 	})

@@ -8,6 +8,7 @@
 package dataplane
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"log/slog"
@@ -36,9 +37,26 @@ type Options struct {
 	Endpoint func() string
 	// Log is told of errors that are nobody's but the node's. Nil: nobody is.
 	Log *slog.Logger
+	// Budget is charged for what is read into and answered from, as long as that
+	// is held. Nil: nothing is charged.
+	Budget Budget
 	// MaxBody is how many bytes a message may have; 0 stands for 1 MiB.
 	MaxBody int64
 }
+
+// Budget bounds the bytes that a node holds in buffers.
+type Budget interface {
+	// Take charges n bytes, or reports false if there is no room for them.
+	Take(n int) bool
+	// Give takes back what Take has charged.
+	Give(n int)
+}
+
+// unbounded is the Budget that charges nothing.
+type unbounded struct{}
+
+func (unbounded) Take(int) bool { return true }
+func (unbounded) Give(int)      {}
 
 // TokenRequest is what the token of a client is to say.
 type TokenRequest struct {
@@ -58,11 +76,15 @@ var openAPI []byte
 // It wants the path as it was sent: an [http.ServeMux] before it would redirect
 // requests whose path is not clean, such as those about a group called "..".
 //
-// It reads no more than MaxBody bytes of a body and not slower than the server
-// allows: time-outs of the http.Server are the caller's.
+// No byte of a body is read before the request is routed and authorized, then no
+// more than MaxBody, and not slower than the server allows: time-outs of the
+// http.Server are the caller's.
 func Handler(o Options) http.Handler {
 	if o.MaxBody == 0 {
 		o.MaxBody = 1 << 20
+	}
+	if o.Budget == nil {
+		o.Budget = unbounded{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -91,13 +113,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := a.serve(r, route, h)
-	switch {
-	case err != nil:
-		a.refuse(w, r, err)
-	case body == nil:
+	if err == nil && body != nil {
+		err = a.answer(w, route.statuses[0], body)
+	} else if err == nil {
 		w.WriteHeader(route.statuses[0])
-	default:
-		answer(w, route.statuses[0], body)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
 	}
 }
 
@@ -124,14 +146,36 @@ func (a *api) serve(r *http.Request, route *route, h http.Header) (body any, err
 	if err != nil {
 		return nil, err
 	}
+	q.budget = a.Budget
+	defer q.release()
 	return route.handle(a, q, h)
 }
 
-// answer writes body as JSON.
-func answer(w http.ResponseWriter, status int, body any) {
+// answer writes body as JSON. It is charged to the budget until the client has
+// taken it: an error, with nothing written, says that there is no room.
+func (a *api) answer(w http.ResponseWriter, status int, body any) error {
+	data := encode(body)
+	if !a.Budget.Take(cap(data)) {
+		return errBuffers
+	}
+	defer a.Budget.Give(cap(data))
+	write(w, status, data)
+	return nil
+}
+
+// encode returns body as JSON.
+func encode(body any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body); err != nil {
+		panic(err) // none of ours can fail
+	}
+	return b.Bytes()
+}
+
+func write(w http.ResponseWriter, status int, data []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.Encode(body) // fails only if the client is gone
+	w.Write(data) // fails only if the client is gone
 }

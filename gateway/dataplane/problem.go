@@ -35,6 +35,12 @@ func missing(connection string) *problem {
 // errUnsure is said when not every loop has answered, and the others did not know.
 var errUnsure = &problem{http.StatusServiceUnavailable, "Busy", "the node is too busy to tell: ask again", "Retry-After", "1"}
 
+// errBuffers is said when the budget is used up.
+var errBuffers = &problem{http.StatusServiceUnavailable, "ServiceUnavailable", "buffers almost used up", "Retry-After", "5"}
+
+// errSlow is said of a body that has not come in time.
+var errSlow = &problem{status: http.StatusRequestTimeout, code: "RequestTimeout", message: "the body did not come in time"}
+
 func unauthorized(err error) *problem {
 	return &problem{http.StatusUnauthorized, "Unauthorized", err.Error(), "WWW-Authenticate", `Bearer realm="sluice"`}
 }
@@ -83,7 +89,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
-	answer(w, p.status, struct {
+	write(w, p.status, encode(struct {
 		Error detail `json:"error"`
-	}{detail{p.code, p.message}})
+	}{detail{p.code, p.message}}))
 }

@@ -2,10 +2,12 @@ package dataplane
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +29,9 @@ type request struct {
 	query  url.Values
 	target delivery.Target
 	group  string // that the path names besides the target, or ""
+
+	budget  Budget
+	charged int // to the budget
 }
 
 // newRequest reads the path and the query of r.
@@ -114,34 +119,71 @@ func (r *request) body(limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, large
 	}
-	data, err := readAll(io.LimitReader(r.Body, limit+1), r.ContentLength)
-	if err != nil {
+	data, err := r.readAll(io.LimitReader(r.Body, limit+1))
+	switch {
+	case errors.Is(err, errBuffers):
+		return nil, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errSlow
+	case err != nil:
 		return nil, badRequest("the body broke off")
-	}
-	if int64(len(data)) > limit {
+	case int64(len(data)) > limit:
 		return nil, large
 	}
 	return data, nil
 }
 
-// trusted is how many bytes room is made for because they are announced.
-const trusted = 64 << 10
+// firstRead is the room that is made before anything has come.
+const firstRead = 4 << 10
 
-// readAll is io.ReadAll for a body of a size that is announced, -1 if it is
-// not: when some of it has come, there is room for the rest, and no garbage.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	if size <= 0 {
-		return io.ReadAll(r)
+// readAll is io.ReadAll, but what it reads into is charged, and grows with what
+// has come, whatever is announced: at most to the double of that.
+func (r *request) readAll(from io.Reader) ([]byte, error) {
+	size := firstRead
+	if n := r.ContentLength; n >= 0 && n < firstRead {
+		size = int(n) + 1 // the last read finds the end
 	}
-	data := make([]byte, min(size, trusted))
-	n, err := io.ReadFull(r, data)
-	if err == nil && size > trusted {
-		data = slices.Grow(data, int(size-trusted))[:size]
-		var rest int
-		rest, err = io.ReadFull(r, data[n:])
-		n += rest
+	if !r.charge(size) {
+		return nil, errBuffers
 	}
-	return data[:n], err
+	data := make([]byte, 0, size)
+	for {
+		n, err := from.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			return data, err
+		case len(data) < cap(data):
+			continue
+		}
+		size := 2 * cap(data)
+		if n := r.ContentLength; n >= int64(len(data)) && n < int64(size) {
+			size = int(n) + 1
+		}
+		if !r.charge(size) {
+			return data, errBuffers
+		}
+		data = append(make([]byte, 0, size), data...)
+		r.budget.Give(r.charged - size)
+		r.charged = size
+	}
+}
+
+// charge charges n bytes until release.
+func (r *request) charge(n int) bool {
+	if !r.budget.Take(n) {
+		return false
+	}
+	r.charged += n
+	return true
+}
+
+// release gives back what the request was charged.
+func (r *request) release() {
+	r.budget.Give(r.charged)
+	r.charged = 0
 }
 
 // object reads a body of JSON into v.

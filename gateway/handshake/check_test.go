@@ -2,7 +2,6 @@ package handshake
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -23,9 +22,6 @@ func TestUpgradeIsAskedForByAnyToken(t *testing.T) {
 		h := parse(t, "POST / HTTP/1.1\r\nHost: h\r\nUpgrade: "+value+"\r\n\r\n")
 		if h.Upgrade() != want {
 			t.Errorf("Upgrade: %s asks for WebSocket: %v, want %v", value, !want, want)
-		}
-		if AsksForWebSocket(http.Header{"Upgrade": {"other", value}}) != want {
-			t.Errorf("Upgrade: %s in an http.Header asks for WebSocket: %v, want %v", value, !want, want)
 		}
 	}
 	if !parse(t, "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n\r\n").Upgrade() {

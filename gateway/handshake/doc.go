@@ -8,8 +8,8 @@
 // net/http's server would refuse passes; [Head.Upgrade] tells a WebSocket
 // request from any other; [Head.Check] holds it against the RFC; and
 // [Upgrader.Upgrade] writes the 101. Whatever is refused is refused with an
-// [Error], which [AppendResponse] turns into bytes. A request that net/http has
-// parsed already, and that [AsksForWebSocket], comes here by [AppendRequest].
+// [Error], which [AppendResponse] turns into bytes. Where a request ends that
+// has a body, [Head.Body] tells.
 //
 // What Parse refuses though net/http lets it pass: lines that end in a bare
 // LF, folded lines, a Host twice (differing or not) or that is not a host and a

@@ -185,41 +185,6 @@ func TestParseAgreesWithNetHTTP(t *testing.T) {
 	}
 }
 
-// FuzzAppendRequest: a request that went through net/http and is written again
-// means the same to Parse and Check as before.
-func FuzzAppendRequest(f *testing.F) {
-	f.Add([]byte(smallHead))
-	f.Add([]byte(browserHead))
-	f.Add([]byte("GET http://a/b HTTP/1.1\r\nHost: c\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n"))
-	f.Add([]byte("POST / HTTP/1.1\r\nHost: c\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, head []byte) {
-		var before, after Head
-		if Parse(head, 64, &before) != nil {
-			return
-		}
-		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(SkipEmptyLine(head))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		written, err := AppendRequest(nil, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// net/http may add a Cache-Control for a Pragma.
-		if err := Parse(written, 65, &after); err != nil {
-			t.Fatalf("%q is refused: %v", written, err)
-		}
-		if string(after.Method) != string(before.Method) || string(after.Target) != string(before.Target) ||
-			string(after.Host) != string(before.Host) || after.Upgrade() != before.Upgrade() ||
-			AsksForWebSocket(r.Header) != before.Upgrade() {
-			t.Errorf("%q became %q", head, written)
-		}
-		if got, want := after.Check(), before.Check(); got != want {
-			t.Errorf("Check() = %v as written, %v as it came", got, want)
-		}
-	})
-}
-
 // FuzzUpgrade: what Check accepts is answered with a 101 that a client accepts.
 func FuzzUpgrade(f *testing.F) {
 	f.Add([]byte(smallHead), "a", true)

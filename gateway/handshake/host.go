@@ -18,7 +18,7 @@ func validHost(host []byte) bool {
 	if name[0] == '[' {
 		return validAddress(name[1 : len(name)-1])
 	}
-	return bytes.IndexAny(name, "[]") < 0 && validEscapes(name)
+	return !bytes.ContainsAny(name, "[]") && validEscapes(name)
 }
 
 // cutPort cuts ":" and the port off a host. The name is not empty, and ends

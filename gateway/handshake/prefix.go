@@ -6,7 +6,7 @@ import "bytes"
 // end: of the target, if that alone is too long.
 func TooLarge(p []byte) *Error {
 	line := SkipEmptyLine(p)
-	if method, target, ok := bytes.Cut(line, []byte{' '}); ok && isToken(method) && bytes.IndexAny(target, " \r\n") < 0 {
+	if method, target, ok := bytes.Cut(line, []byte{' '}); ok && isToken(method) && !bytes.ContainsAny(target, " \r\n") {
 		return ErrTargetTooLong
 	}
 	return ErrHeadTooLarge

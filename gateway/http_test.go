@@ -1,0 +1,492 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/config"
+	"sluice/gateway/handshake"
+)
+
+const (
+	apiKey      = "0123456789abcdef"
+	healthCheck = "GET /api/health HTTP/1.1\r\nHost: sluice.test\r\n\r\n"
+)
+
+// withAPIKey opens the data plane to apiKey.
+func withAPIKey(cfg *config.Config) { cfg.APIKeys = []string{apiKey} }
+
+// post is a request of a backend to send data to everybody.
+func post(data string, lines ...string) string {
+	return "POST /api/hubs/default/:send HTTP/1.1\r\nHost: sluice.test\r\nAuthorization: Bearer " + apiKey +
+		"\r\nContent-Type: text/plain\r\n" + strings.Join(append(lines, ""), "\r\n") +
+		fmt.Sprintf("Content-Length: %d\r\n\r\n", len(data)) + data
+}
+
+// chunked is a push in chunks.
+func chunked(chunks string) string {
+	return "POST /api/hubs/default/:send HTTP/1.1\r\nHost: sluice.test\r\nAuthorization: Bearer " + apiKey +
+		"\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+}
+
+// serves wants newcomers of every kind to be served: a health check, a push and
+// a session, which hears of the push.
+func (n *node) serves() {
+	n.t.Helper()
+	p := n.dial()
+	h := n.connect()
+	h.say(healthCheck)
+	h.wantBody(http.StatusOK, "ok\n")
+	b := n.connect()
+	b.say(post("hello"))
+	b.wantStatus(http.StatusAccepted)
+	p.want(ws.OpText, "hello")
+	for _, p := range []*peer{p, h, b} {
+		p.Close()
+	}
+}
+
+// onLoops runs a test on one loop and on four.
+func onLoops(t *testing.T, edit func(*config.Config), test func(*testing.T, *node)) {
+	for _, loops := range []int{1, 4} {
+		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
+			test(t, start(t, func(cfg *config.Config) {
+				cfg.Loops = loops
+				withAPIKey(cfg)
+				if edit != nil {
+					edit(cfg)
+				}
+			}))
+		})
+	}
+}
+
+// What is malformed is refused in the same way wherever it comes on a
+// connection, in whatever pieces, and ends it.
+func TestEveryRequestOfAConnectionMeetsTheSameParser(t *testing.T) {
+	const head = "POST /api/health HTTP/1.1\r\nHost: sluice.test\r\n"
+	n := start(t, withAPIKey)
+	befores := map[string]string{
+		"nothing":            "",
+		"a request":          healthCheck,
+		"a body":             post("hello"),
+		"a chunked body":     chunked("5\r\nhello\r\n0\r\nA: b\r\n\r\n"),
+		"a body and an LF":   post("hello") + "\r\n" + healthCheck,
+		"several in one row": healthCheck + chunked("1;a=b\r\nx\r\n0\r\n\r\n") + post("") + healthCheck,
+	}
+	for name, c := range map[string]struct {
+		say    string
+		status int
+	}{
+		"bare LF":              {"GET /api/health HTTP/1.1\nHost: x\n\n", 400},
+		"one bare LF":          {"GET /api/health HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400},
+		"folded field":         {"GET /api/health HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400},
+		"two lengths":          {head + "Content-Length: 0\r\nContent-Length: 0\r\n\r\n", 400},
+		"length and chunks":    {head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"coding but chunked":   {head + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+		"identity":             {head + "Transfer-Encoding: identity\r\n\r\n", 501},
+		"CONNECT":              {"CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n", 501},
+		"our own CONNECT":      {turnHead, 501},
+		"malformed Host":       {"GET /api/health HTTP/1.1\r\nHost: h:8o80\r\n\r\n", 400},
+		"no Host":              {"GET /api/health HTTP/1.1\r\n\r\n", 400},
+		"a head of 10 KiB":     {"GET /api/health HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("x", 10<<10) + "\r\n\r\n", 431},
+		"a target of 10 KiB":   {"GET /" + strings.Repeat("x", 10<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414},
+		"too many fields":      {"GET /api/health HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 64) + "\r\n", 431},
+		"two empty lines":      {"\r\n\r\n" + healthCheck, 400},
+		"TLS":                  {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
+		"HTTP/2":               {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+		"unknown expectation":  {head + "Expect: tea\r\n\r\n", 417},
+		"a HEAD":               {"HEAD / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
+		"an upgrade to no hub": {request("/nowhere"), 404},
+	} {
+		for before, said := range befores {
+			for _, slowly := range []bool{false, true} {
+				p := n.connect()
+				if slowly {
+					for i := range len(said) + min(len(c.say), 200) { // a byte is a segment
+						p.say((said + c.say)[i : i+1])
+					}
+					io.WriteString(p.Conn, c.say[min(len(c.say), 200):]) // which may be refused already
+				} else {
+					go io.WriteString(p.Conn, said+c.say+"and more")
+				}
+				for range strings.Count(said, "HTTP/1.1") {
+					r := p.wantAny()
+					if r.StatusCode != http.StatusOK && r.StatusCode != http.StatusAccepted {
+						t.Fatalf("%s behind %s: the request before is answered %d", name, before, r.StatusCode)
+					}
+				}
+				method := "GET"
+				if name == "a HEAD" {
+					method = "HEAD"
+				}
+				r, err := http.ReadResponse(p.r, &http.Request{Method: method})
+				if err != nil {
+					t.Fatalf("%s behind %s (slowly: %v): %v", name, before, slowly, err)
+				}
+				if r.StatusCode != c.status || !r.Close || r.Header.Get("Date") == "" {
+					t.Errorf("%s behind %s (slowly: %v): %+v, want status %d", name, before, slowly, r, c.status)
+				}
+				io.Copy(io.Discard, r.Body)
+				p.wantEnd()
+				p.Close()
+			}
+		}
+	}
+	n.settled()
+}
+
+// wantAny reads an answer, its body too.
+func (p *peer) wantAny() *http.Response {
+	p.t.Helper()
+	r, err := http.ReadResponse(p.r, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+// A malformed chunk ends the request that it is in, and the connection: what
+// comes after it may be anything.
+func TestMalformedChunksEndTheConnection(t *testing.T) {
+	n := start(t, withAPIKey)
+	for name, body := range map[string]string{
+		"LF behind the size":  "5\nhello\r\n0\r\n\r\n",
+		"LF behind the data":  "5\r\nhello\n0\r\n\r\n",
+		"blank in the size":   "5 \r\nhello\r\n0\r\n\r\n",
+		"size of 17 digits":   "00000000000000005\r\nhello\r\n0\r\n\r\n",
+		"endless extension":   "5;" + strings.Repeat("x", 100<<10),
+		"endless trailers":    "5\r\nhello\r\n0\r\n" + strings.Repeat("A: b\r\n", 10<<10),
+		"folded trailer":      "5\r\nhello\r\n0\r\nA: b\r\n c: d\r\n\r\n",
+		"data longer than so": "5\r\nhello, you\r\n0\r\n\r\n",
+	} {
+		p := n.connect()
+		go io.WriteString(p.Conn, healthCheck+chunked(body)+healthCheck)
+		p.wantBody(http.StatusOK, "ok\n")
+		if r := p.wantAny(); r.StatusCode != http.StatusBadRequest || !r.Close {
+			t.Errorf("%s: %+v", name, r)
+		}
+		p.r.Peek(1)
+		if rest, _ := io.ReadAll(p.r); len(rest) > 0 {
+			t.Errorf("%s: %q behind the answer", name, rest)
+		}
+		p.Close()
+	}
+	n.settled()
+}
+
+// An upgrade is one wherever it comes, and frames behind it are its first.
+func TestUpgradeBehindAnything(t *testing.T) {
+	onLoops(t, nil, func(t *testing.T, n *node) {
+		for _, said := range []string{
+			healthCheck, post("hello"), chunked("5\r\nhello\r\n0\r\n\r\n"), healthCheck + "\r\n", post("hello") + healthCheck,
+		} {
+			for _, slowly := range []bool{false, true} {
+				p := n.connect()
+				stream := said + request("/") + string(text("early"))
+				for i := range stream {
+					if !slowly {
+						p.say(stream)
+						break
+					}
+					p.say(stream[i : i+1])
+				}
+				for range strings.Count(said, "HTTP/1.1") {
+					p.wantAny()
+				}
+				p.wantStatus(http.StatusSwitchingProtocols)
+				p.want(ws.OpText, "early")
+				p.Close()
+			}
+		}
+		n.settled()
+	})
+}
+
+// A head that has begun must come whole in its time, on a kept connection too.
+func TestHeadOnAKeptConnectionHasATime(t *testing.T) {
+	n := start(t, limited(func(l *config.Limits) { l.Handshake = milliseconds(200) }))
+	p := n.connect()
+	p.say(healthCheck + "GET / HT")
+	p.wantBody(http.StatusOK, "ok\n")
+	p.wantStatus(http.StatusRequestTimeout)
+	p.wantAnswerEnd()
+	p.Close()
+	n.settled()
+}
+
+// A body has to make progress.
+func TestBodyThatDribblesIsNotWaitedFor(t *testing.T) {
+	n := start(t, withAPIKey)
+	n.http.times.body = 200 * time.Millisecond
+	n.publish()
+	for _, say := range []string{
+		strings.TrimSuffix(post("hello"), "o"),
+		chunked("5\r\nhel"),
+		strings.TrimSuffix(post("hello", "Expect: 100-continue"), "hello"),
+	} {
+		p := n.connect()
+		p.say(say)
+		r := p.wantAny()
+		if r.StatusCode == http.StatusContinue {
+			r = p.wantAny()
+		}
+		if r.StatusCode != http.StatusRequestTimeout || !r.Close {
+			t.Errorf("%q: %+v", say, r)
+		}
+		p.wantAnswerEnd()
+		p.Close()
+	}
+	n.settled()
+}
+
+// A body of any length passes if it comes: each part of it buys time.
+func TestBodyBuysTimeAsItComes(t *testing.T) {
+	n := start(t, withAPIKey)
+	n.http.times.body = 0 // it has what has come with its head
+	n.publish()
+	p := n.connect()
+	p.say(post(strings.Repeat("x", 4<<10)))
+	p.wantStatus(http.StatusAccepted)
+	c := &httpConn{Conn: p.Conn, side: n.http, stage: inBody, bodyDue: time.Now().Add(time.Hour)}
+	due := c.bodyDue
+	q := n.connect()
+	q.say(healthCheck) // whose answer stands for a body
+	c.Conn = q.Conn
+	c.body = longBody(t)
+	k, err := c.Read(make([]byte, 4<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.bodyDue.Sub(due), time.Duration(k)*time.Second/bodyRate; got != want {
+		t.Errorf("%d bytes bought %v, want %v", k, got, want)
+	}
+}
+
+// longBody is a body that goes on.
+func longBody(t *testing.T) handshake.Body {
+	t.Helper()
+	var h handshake.Head
+	if err := handshake.Parse([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"), 9, &h); err != nil {
+		t.Fatal(err)
+	}
+	return h.Body()
+}
+
+// A peer that does not read its answers is gone after a while.
+func TestAnswersThatAreNotReadEndTheConnection(t *testing.T) {
+	n := start(t, nil)
+	n.http.times.write = 200 * time.Millisecond
+	n.publish()
+	p := n.connect()
+	go io.WriteString(p.Conn, strings.Repeat("GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 10_000))
+	eventually(t, "it is served", func() bool { return n.http.count.Load() == 1 })
+	eventually(t, "its place is free", func() bool { return n.http.count.Load() == 0 })
+	n.settled()
+}
+
+// Only bytes that have come are charged to the budget, and only to requests that
+// read them.
+func TestStrangersWhoDoNotReadCostNoBudget(t *testing.T) {
+	const conns, requests = 260, 80
+	onLoops(t, func(cfg *config.Config) { cfg.Limits.Buffered = 8 * config.MiB }, func(t *testing.T, n *node) {
+		for _, say := range []string{
+			strings.Repeat("GET /api/openapi.json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", requests),
+			"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+			"GET /api/openapi.json HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
+			strings.TrimSuffix(strings.Replace(post(strings.Repeat("x", 1<<20)), apiKey, "another", 1), strings.Repeat("x", 1<<20)),
+		} {
+			var peers []*peer
+			for range conns {
+				p := n.connect()
+				p.say(say)
+				peers = append(peers, p)
+			}
+			n.serves()
+			if used := n.budget.Used(); used > 1<<20 {
+				t.Errorf("%d bytes are charged", used)
+			}
+			for _, p := range peers {
+				p.Close()
+			}
+			n.settled()
+		}
+	})
+}
+
+// What a backend announces is not charged until it comes, and is given back.
+func TestBodiesAreChargedAsTheyCome(t *testing.T) {
+	n := start(t, func(cfg *config.Config) {
+		withAPIKey(cfg)
+		cfg.Limits.Buffered = 4 * config.MiB
+	})
+	body := strings.Repeat("x", 1<<20)
+	head := strings.TrimSuffix(post(body), body)
+	var announced []*peer
+	for range 50 {
+		p := n.connect()
+		p.say(head + body[:1000])
+		announced = append(announced, p)
+	}
+	eventually(t, "all have begun", func() bool { return n.budget.Used() >= 50*1000 })
+	if used := n.budget.Used(); used > 50*8<<10 {
+		t.Errorf("%d bytes are charged for 50,000", used)
+	}
+	n.serves()
+	for _, p := range announced[:2] {
+		p.say(body[1000:])
+		p.wantStatus(http.StatusAccepted)
+	}
+	// Those who send all of it at a time find no room, and are told.
+	for _, p := range announced[2:] {
+		go io.WriteString(p.Conn, body[1000:len(body)-1])
+	}
+	eventually(t, "the budget is full", func() bool { return n.metric("sluice_api_requests_total", "code=503") > 0 })
+	for _, p := range announced {
+		p.Close()
+	}
+	eventually(t, "all is given back", func() bool { return n.budget.Used() == 0 })
+	n.serves()
+	n.settled()
+}
+
+// Strangers who fill all places push out each other.
+func TestStrangersDoNotKeepOthersFromTheirPlaces(t *testing.T) {
+	const places = 32
+	unread := strings.Repeat("GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 1000)
+	for name, say := range map[string]string{
+		"idle":               healthCheck,
+		"half a head":        healthCheck + "GET / HT",
+		"not reading":        unread,
+		"no body":            "POST /api/hubs/default/:send HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+		"no body, a bad key": strings.Replace(strings.TrimSuffix(post("hello"), "hello"), apiKey, "another key, which is wrong", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			onLoops(t, limited(func(l *config.Limits) { l.HTTPConnections = places }), func(t *testing.T, n *node) {
+				n.http.times.linger = time.Hour // nobody makes room but for others
+				n.http.times.write = time.Hour
+				n.publish()
+				b := n.connect() // a backend that keeps its connection
+				b.say(post("hello"))
+				b.wantStatus(http.StatusAccepted)
+				for i := range 3 * places {
+					p := n.connect()
+					go io.WriteString(p.Conn, say)
+					p.r.Peek(1) // it is served
+					if i%places == 0 {
+						n.serves()
+					}
+				}
+				if got := n.http.count.Load(); got > places {
+					t.Errorf("%d places are taken, of %d", got, places)
+				}
+				n.serves()
+				b.say(post("again"))
+				b.wantStatus(http.StatusAccepted)
+				if got := n.metric("sluice_handshakes_total", "result=overloaded"); got != 0 {
+					t.Errorf("%v newcomers were refused", got)
+				}
+			})
+		})
+	}
+}
+
+// Backends with more connections than their share are asked to come with fewer.
+func TestBackendsLeavePlacesToNewcomers(t *testing.T) {
+	const places = 8
+	n := start(t, func(cfg *config.Config) {
+		withAPIKey(cfg)
+		cfg.Limits.HTTPConnections = places
+	})
+	kept := 0
+	for range 3 * places {
+		b := n.connect()
+		b.say(post("hello"))
+		if r := b.wantStatus(http.StatusAccepted); !r.Close {
+			kept++
+		}
+	}
+	if kept != places*3/4 {
+		t.Errorf("%d connections are kept, want %d", kept, places*3/4)
+	}
+	n.serves()
+}
+
+// As many may wait to be taken as may be connected.
+func TestHandOverRefusesNobodyBelowTheLimit(t *testing.T) {
+	n := start(t, nil)
+	const burst = 600
+	var peers []*peer
+	n.frozen(func() {
+		for range burst {
+			p := n.connect()
+			p.say(healthCheck)
+			peers = append(peers, p)
+		}
+	})
+	for _, p := range peers {
+		p.wantBody(http.StatusOK, "ok\n")
+	}
+}
+
+// Strangers on plain HTTP do not hold up a drain, nor fail it.
+func TestStrangersDoNotHoldADrain(t *testing.T) {
+	for name, say := range map[string]string{
+		"idle":        healthCheck,
+		"half a head": healthCheck + "GET / HT",
+		"not reading": strings.Repeat("GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 2000),
+		"no body":     "POST /api/health HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+		"a bad head":  healthCheck + "nonsense\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := start(t, drains(0, 0, time.Hour))
+			n.http.times = httpTimes{write: time.Hour, body: time.Hour, linger: time.Hour, drain: 300 * time.Millisecond}
+			n.publish()
+			p := n.connect()
+			go io.WriteString(p.Conn, say)
+			p.r.Peek(1)
+			eventually(t, "it is served", func() bool { return n.http.count.Load() == 1 })
+			done := make(chan error, 1)
+			go func() { done <- n.Shutdown(context.Background()) }()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("Shutdown: %v", err)
+				}
+			case <-time.After(patience):
+				t.Fatal("the drain waits")
+			}
+		})
+	}
+}
+
+// A push that is under way when the node leaves gets its answer.
+func TestDrainLetsAPushFinish(t *testing.T) {
+	n := start(t, func(cfg *config.Config) {
+		drains(0, 0, patience)(cfg)
+		withAPIKey(cfg)
+	})
+	n.http.times.drain = patience
+	n.publish()
+	p := n.connect()
+	p.say(strings.TrimSuffix(post("hello"), "o"))
+	eventually(t, "it is read", func() bool { return n.budget.Used() > 0 })
+	done := make(chan error, 1)
+	go func() { done <- n.Shutdown(context.Background()) }()
+	eventually(t, "nobody is taken any more", n.http.isClosed)
+	p.say("o")
+	p.wantStatus(http.StatusAccepted)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,338 @@
+package gateway
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"sluice/gateway/handshake"
+	"sluice/netpoll"
+)
+
+// httpConn is a connection of the HTTP server. It knows where each request ends,
+// and net/http reads of it only what [handshake.Parse] and [handshake.Body] have
+// let pass: the parser that sees the first head of a connection sees them all.
+//
+// What has to be answered otherwise, because it is malformed or an upgrade, must
+// wait until the requests before it are answered. So net/http is given a request
+// in its place that no client can send, and whose handler is turn.
+type httpConn struct {
+	net.Conn
+	side    *httpSide
+	place   *list.Element // side.mu's; nil: it has none any more
+	trusted bool          // side.mu's: it has shown a valid key
+
+	// Who reads changes, but there is only one at a time: the server, which
+	// waits for a read of its own in the background before it goes on.
+	buf      []byte // read and not passed on yet
+	framed   int    // of buf, what may be passed on
+	seen     int    // of buf, what was searched for the end of a head
+	stage    stage
+	body     handshake.Body
+	bodyDue  time.Time        // when the body must have come so far
+	closing  bool             // the rest of the body is thrown away, and bodyDue stands
+	refusal  *handshake.Error // of what comes next; nil: it is an upgrade
+	bodiless bool             // and no answer to it has a body
+	upgrade  []byte           // its head, and what came behind it
+
+	times sync.Mutex
+	asked time.Time // the read deadline that the server wants
+	due   time.Time // and the one that we want
+}
+
+// stage is what an httpConn reads next.
+type stage uint8
+
+const (
+	inHead stage = iota
+	inBody
+	inTurn  // turn has the connection
+	inError // the body was malformed
+)
+
+// turnHead is what net/http reads where turn is to have the connection. Parse
+// lets no CONNECT pass.
+const turnHead = http.MethodConnect + " turn:0 HTTP/1.1\r\nHost: turn\r\n\r\n"
+
+// among is the list that has the place. The caller holds the lock.
+func (c *httpConn) among() *list.List {
+	if c.trusted {
+		return &c.side.trusted
+	}
+	return &c.side.strangers
+}
+
+// Read returns octets of the request at hand, or of the next one when its head
+// is complete and well-formed.
+func (c *httpConn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for c.framed == 0 {
+		switch c.stage {
+		case inBody:
+			return c.readBody(p) // all that was in buf of it is passed on
+		case inTurn:
+			return 0, io.EOF
+		case inError:
+			return 0, handshake.ErrChunk
+		}
+		if c.takeHead() {
+			continue
+		}
+		// Into p, so that nobody who waits has a buffer.
+		n, err := c.Conn.Read(p)
+		c.buf = append(c.buf, p[:n]...)
+		if err != nil && n == 0 && !c.tooSlow(err) {
+			return 0, err
+		}
+	}
+	n := copy(p, c.buf[:c.framed])
+	c.buf, c.framed = c.buf[n:], c.framed-n
+	if len(c.buf) == 0 {
+		c.buf = nil
+	}
+	return n, nil
+}
+
+// takeHead looks for the end of a head in buf. It is false if there is none yet.
+func (c *httpConn) takeHead() bool {
+	s := c.side.g.settings.Load()
+	end := handshake.End(c.buf, c.seen)
+	switch {
+	case end > s.head || end < 0 && len(c.buf) >= s.head:
+		c.refuse(handshake.TooLarge(c.buf[:s.head]))
+	case end >= 0:
+		c.begin(end, s.headers)
+	default:
+		if err := handshake.CheckPrefix(c.buf, c.seen); err != nil {
+			c.refuse(err)
+			return true
+		}
+		if len(handshake.SkipEmptyLine(c.buf)) > 0 {
+			if c.seen == 0 { // it has begun
+				c.expect(time.Now().Add(time.Duration(s.headTime) * tick))
+			}
+			c.seen = len(c.buf)
+		}
+		return false
+	}
+	return true
+}
+
+// begin begins the request whose head ends there.
+func (c *httpConn) begin(end, maxFields int) {
+	c.expect(time.Time{})
+	c.seen = 0
+	var h handshake.Head
+	if err := handshake.Parse(c.buf[:end], maxFields, &h); err != nil {
+		c.refuse(err)
+		return
+	}
+	if h.Upgrade() {
+		c.upgrade = c.buf
+		c.await()
+		return
+	}
+	head := handshake.SkipEmptyLine(c.buf[:end]) // net/http takes no empty line
+	c.buf = c.buf[end-len(head):]
+	c.body, c.bodyDue = h.Body(), time.Time{}
+	n, done, err := c.body.Next(c.buf[len(head):])
+	c.framed = len(head) + n
+	c.enter(done, err)
+}
+
+// enter goes on after some of a body.
+func (c *httpConn) enter(done bool, err error) {
+	switch {
+	case err != nil:
+		c.stage = inError
+	case done:
+		c.stage = inHead
+		c.expect(time.Time{})
+	default:
+		c.stage = inBody
+	}
+}
+
+// readBody reads the rest of a body, which has to make progress.
+func (c *httpConn) readBody(p []byte) (int, error) {
+	if c.bodyDue.IsZero() {
+		c.bodyDue = time.Now().Add(c.side.times.body)
+	}
+	c.expect(c.bodyDue)
+	read, err := c.Conn.Read(p)
+	if read == 0 {
+		return 0, err
+	}
+	n, done, bad := c.body.Next(p[:read])
+	c.buf = append(c.buf, p[n:read]...)
+	if !c.closing {
+		c.bodyDue = c.bodyDue.Add(time.Duration(n) * time.Second / bodyRate)
+	}
+	c.enter(done, bad)
+	if n == 0 {
+		return 0, bad
+	}
+	return n, nil
+}
+
+// abandonBody makes the rest of a body, if it has not come, end the connection
+// soon. It reports whether it does. It is the handler's, before the body has
+// ended.
+func (c *httpConn) abandonBody() bool {
+	if c.stage == inHead {
+		return false
+	}
+	c.closing = true
+	c.bodyDue = time.Now().Add(c.side.times.linger)
+	return true
+}
+
+// refuse has an error answered when it is the turn of what is in buf.
+func (c *httpConn) refuse(err error) {
+	if !errors.As(err, &c.refusal) {
+		c.refusal = &handshake.Error{Status: http.StatusBadRequest, Reason: "bad request"}
+	}
+	c.bodiless = handshake.AsksForHead(c.buf)
+	c.await()
+}
+
+// await lets turn have the connection when it is the turn of what is in buf.
+func (c *httpConn) await() {
+	c.stage = inTurn
+	c.buf, c.framed = []byte(turnHead), len(turnHead)
+	c.expect(time.Time{})
+}
+
+// tooSlow refuses a head that has not come in time, and is false if err means
+// anything else.
+func (c *httpConn) tooSlow(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !c.overdue() {
+		return false
+	}
+	c.refuse(errHeadTooSlow)
+	return true
+}
+
+// overdue reports whether it is our own deadline that has passed.
+func (c *httpConn) overdue() bool {
+	c.times.Lock()
+	defer c.times.Unlock()
+	now := time.Now()
+	return !c.due.IsZero() && !now.Before(c.due) && (c.asked.IsZero() || now.Before(c.asked))
+}
+
+// expect sets our own deadline for what is read; the zero time lifts it.
+func (c *httpConn) expect(t time.Time) {
+	c.times.Lock()
+	defer c.times.Unlock()
+	if !c.due.Equal(t) {
+		c.due = t
+		c.setReadDeadline()
+	}
+}
+
+// SetReadDeadline sets the server's deadline, which ours does not lift.
+func (c *httpConn) SetReadDeadline(t time.Time) error {
+	c.times.Lock()
+	defer c.times.Unlock()
+	c.asked = t
+	return c.setReadDeadline()
+}
+
+// setReadDeadline puts the earlier of the two into force.
+func (c *httpConn) setReadDeadline() error {
+	if c.asked.IsZero() || !c.due.IsZero() && c.due.Before(c.asked) {
+		return c.Conn.SetReadDeadline(c.due)
+	}
+	return c.Conn.SetReadDeadline(c.asked)
+}
+
+// SetDeadline is what the server lifts all deadlines with.
+func (c *httpConn) SetDeadline(t time.Time) error {
+	c.Conn.SetWriteDeadline(t)
+	return c.SetReadDeadline(t)
+}
+
+// Write writes all of p within the time that a peer has for reading it.
+func (c *httpConn) Write(p []byte) (int, error) {
+	c.Conn.SetWriteDeadline(time.Now().Add(c.side.times.write))
+	return c.Conn.Write(p)
+}
+
+func (c *httpConn) Close() error {
+	c.side.vacate(c)
+	return c.Conn.Close()
+}
+
+// CloseWrite lets the server end its direction first, so that a client which is
+// still sending gets its answer and no reset.
+func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+
+// connKey is the context key of the connection that a request came on.
+type connKey struct{}
+
+func withConn(ctx context.Context, nc net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, nc)
+}
+
+// connOf is the connection that a request came on, nil if not by the clients'
+// port.
+func connOf(r *http.Request) *httpConn {
+	c, _ := r.Context().Value(connKey{}).(*httpConn)
+	return c
+}
+
+// turn takes a connection from the server: all that came before is answered.
+func (h *httpSide) turn(w http.ResponseWriter) {
+	nc, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, "the connection cannot be taken over", http.StatusInternalServerError)
+		return
+	}
+	c := nc.(*httpConn)
+	if c.refusal == nil {
+		h.giveBack(c)
+		return
+	}
+	defer c.Close()
+	c.Write(handshake.AppendResponse(nil, c.refusal, handshake.Answer{Date: time.Now(), Bodiless: c.bodiless}))
+	c.CloseWrite()
+	// Unread input would turn the close into a reset, which could overtake the
+	// answer.
+	c.expect(time.Now().Add(h.times.linger))
+	io.Copy(io.Discard, io.LimitReader(c.Conn, maxDiscarded))
+}
+
+// maxDiscarded is how much of what follows a refused head is thrown away.
+const maxDiscarded = 256 << 10
+
+// giveBack returns a socket to a loop whose next request is an upgrade, as
+// proxies send it that keep connections alive. It takes the same way there as
+// an upgrade that comes first.
+func (h *httpSide) giveBack(c *httpConn) {
+	if !h.vacate(c) { // a newcomer has got its place
+		c.Conn.Close()
+		return
+	}
+	conn, err := netpoll.Detach(c.Conn.(*net.TCPConn))
+	if err != nil {
+		h.g.log.Warn("upgrade on a kept-alive connection lost", "err", err)
+		return
+	}
+	l := h.g.loops[h.next.Add(1)%uint64(len(h.g.loops))]
+	adopt := func(l *loop) bool {
+		l.adopt(conn, c.upgrade)
+		return true
+	}
+	if !l.post(letter{run: adopt}, 0) {
+		conn.Close()
+	}
+}
