@@ -20,10 +20,10 @@ type identity struct {
 
 // grant is what the client's token and the upstream have given to a session.
 type grant struct {
-	state   string       // the upstream's, for its next events
-	roles   *auth.Roles  // what it may do to groups
-	expires session.Tick // when its token does
-	bounded bool         // it does expire
+	state   string        // the upstream's, for its next events
+	roles   *auth.Roles   // what it may do to groups
+	expires time.Duration // when its token does, on the loop's clock
+	bounded bool          // it does expire
 }
 
 // roster is who is there, of one hub on one loop.
@@ -194,18 +194,25 @@ func (c *client) permits(p delivery.Permission) bool {
 	return c.who != nil && c.who.grant != nil && c.who.grant.roles.Allows(verbs[p.Verb], p.Group)
 }
 
+// horizon is how far ahead a token's end is looked for at once: ticks are not
+// enough for the times that tokens may name.
+const horizon = 365 * 24 * time.Hour
+
 // expireWith ends the session when its token does.
 func (l *loop) expireWith(c *client, at time.Time) {
+	const longest = 100 * horizon // no process lives longer
 	g := c.granted()
-	g.expires, g.bounded = l.now+1+session.Tick(max(0, time.Until(at))/tick), true
-	l.wheel.Hasten(&c.timer, g.expires)
+	g.expires, g.bounded = l.uptime()+min(max(0, time.Until(at)), longest), true
+	ask, _, _ := l.expired(c)
+	l.wheel.Hasten(&c.timer, ask)
 }
 
-// expired reports whether the token of c has run out, and when it will.
-func (l *loop) expired(c *client) (at session.Tick, bounded, over bool) {
+// expired reports whether the token of c has run out, and when to ask again if
+// it will.
+func (l *loop) expired(c *client) (ask session.Tick, bounded, over bool) {
 	if c.who == nil || c.who.grant == nil || !c.who.grant.bounded {
 		return 0, false, false
 	}
-	at = c.who.grant.expires
-	return at, true, l.now >= at
+	left := c.who.grant.expires - l.uptime()
+	return l.now + 1 + session.Tick(min(max(0, left), horizon)/tick), true, left <= 0
 }
