@@ -121,3 +121,65 @@ func TestPanelsHaveTheirPlaceAndTheDataSourceThatIsChosen(t *testing.T) {
 		t.Error("no uid or title")
 	}
 }
+
+// hubless are the panels that show the same whatever hub is selected, and why.
+var hubless = map[string]string{
+	"Of the limit":                "the limit is the node's",
+	"Loop lag, p99":               "a loop serves all hubs",
+	"Loop lag":                    "a loop serves all hubs",
+	"Duration of handshakes":      "a histogram for each hub and loop would cost more than the rest of a hub",
+	"How long connections lived":  "a histogram for each hub and loop would cost more than the rest of a hub",
+	"Size of messages":            "a histogram for each hub and loop would cost more than the rest of a hub",
+	"Push to socket":              "a histogram for each hub and loop would cost more than the rest of a hub",
+	"Ping to pong":                "a histogram for each hub and loop would cost more than the rest of a hub",
+	"Handshakes under way":        "most of them have not named their hub",
+	"Left to drain":               "a node drains, not a hub",
+	"Bytes that wait for clients": "the bound is the node's",
+	"Buffers, of their limit":     "the bound is the node's",
+	"Parked sessions":             "what parks them is counted by hub: events under way, bytes that wait",
+	"Groups":                      "what groups cost is the node's",
+	"Tokens refused":              "the data plane's are counted with them, and those of no hub",
+	"Protocol errors":             "why connections ended is counted by hub, these are for whoever writes a client",
+	"Processor time":              "of the process",
+	"Memory":                      "of the process",
+	"Memory per connection":       "of the process",
+	"Descriptors":                 "of the process",
+	"Goroutines":                  "of the process",
+	"Accept errors":               "nobody knows which hub they wanted",
+	"Bugs":                        "of the process",
+	"Builds":                      "of the process",
+}
+
+func TestPanelsFollowTheHubThatIsSelected(t *testing.T) {
+	const selected = `hub=~"$hub`
+	follow, seen := 0, map[string]bool{}
+	for _, p := range dashboard(t).Panels {
+		if p.Type == "row" {
+			continue
+		}
+		asking := 0
+		for _, target := range p.Targets {
+			if strings.Contains(target.Expr, selected) {
+				asking++
+			}
+		}
+		reason, excused := hubless[p.Title]
+		switch {
+		case excused && (reason == "" || asking == len(p.Targets)):
+			t.Errorf("%s is excused (%q) and follows the selection", p.Title, reason)
+		case asking == len(p.Targets):
+			follow++
+		case !excused:
+			t.Errorf("%s does not follow the selection: %d of %d queries", p.Title, asking, len(p.Targets))
+		}
+		seen[p.Title] = true
+	}
+	for title := range hubless {
+		if !seen[title] {
+			t.Errorf("no panel is called %s", title)
+		}
+	}
+	if follow < 24 {
+		t.Errorf("only %d panels follow the selection", follow)
+	}
+}

@@ -109,6 +109,7 @@ func (s scrape) label(t *testing.T, where, metric, label, values string) {
 
 func TestEveryMetricThatIsUsedExists(t *testing.T) {
 	s := scraped(t)
+	s.families()
 	groups := rules(t)
 	for _, r := range groups {
 		if r.Record != "" {
@@ -123,13 +124,13 @@ func TestEveryMetricThatIsUsedExists(t *testing.T) {
 			s.check(t, title, expr)
 		}
 	}
-	s.families()
 	for _, page := range pages(t) {
 		s.check(t, page, read(t, page))
 	}
 }
 
-// families adds the histograms by the names that they have in prose.
+// families adds the histograms by the names that they have as native ones, and
+// in prose.
 func (s scrape) families() {
 	for n, labels := range maps.Clone(s) {
 		if family, ok := strings.CutSuffix(n, "_bucket"); ok {

@@ -206,7 +206,7 @@ func (l *loop) overdue(c *client) {
 		return
 	case session.Ask:
 		c.Heartbeat.Asked(l.now, l.micros())
-		l.metrics.Inc(metrics.PingsSent)
+		l.metrics.Pinged(c.hub.metrics)
 		l.out = append(l.out, ping...)
 		l.flush(c)
 		if c.state != open {

@@ -64,7 +64,8 @@ const (
 	atHubReceivedBytes = atHubSent + 1
 	atHubSentBytes     = atHubReceivedBytes + 1
 	atHubSlow          = atHubSentBytes + 1
-	atHubHandshakes    = atHubSlow + 1
+	atHubPings         = atHubSlow + 1
+	atHubHandshakes    = atHubPings + 1
 	atHubDropped       = atHubHandshakes + int(resultCount)
 	atHubRateLimited   = atHubDropped + int(dropCount)
 	hubCells           = atHubRateLimited + int(scopeCount)

@@ -71,7 +71,6 @@ func (c collection) traffic() {
 }
 
 func (c collection) health() {
-	c.counter("pings_sent_total", "Heartbeats sent to silent clients.", PingsSent)
 	c.histogram(family("ping_rtt_seconds", "Time from a ping to its pong."), pingRTT)
 	c.histogram(family("loop_lag_seconds", "How much later than due the ticks of the loops were served."),
 		loopLag)

@@ -10,7 +10,7 @@ type shown struct {
 
 type hubDescs struct {
 	connections, received, sent, receivedBytes, sentBytes,
-	closed, handshakes, dropped, slow, rateLimited *prometheus.Desc
+	closed, handshakes, dropped, slow, rateLimited, pings *prometheus.Desc
 }
 
 func hubFamilies() hubDescs {
@@ -24,6 +24,7 @@ func hubFamilies() hubDescs {
 		handshakes:    family("handshakes_total", "Handshakes ended.", "hub", "result"),
 		dropped:       family("messages_dropped_total", "Messages to clients, counted as sent, that were given up before the socket had taken them.", "hub", "reason"),
 		slow:          family("slow_consumers_total", "Connections ended because the client did not read.", "hub"),
+		pings:         family("pings_sent_total", "Heartbeats sent to silent clients.", "hub"),
 		rateLimited:   family("rate_limited_total", "What rate limits refused or delayed.", "hub", "scope"),
 	}
 }
@@ -84,6 +85,7 @@ func (h *Hub) sessions(c collection, f *hubDescs) {
 	h.count(c, f.received, atHubReceived)
 	h.count(c, f.sent, atHubSent)
 	h.count(c, f.slow, atHubSlow)
+	h.count(c, f.pings, atHubPings)
 	for d := range dropCount {
 		h.count(c, f.dropped, atHubDropped+int(d), d.String())
 	}

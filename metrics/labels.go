@@ -9,7 +9,6 @@ const (
 	AcceptedConnections Counter = iota // sockets taken from the listener
 	StaleEvents                        // poller events for a session that had ended
 	Panics                             // panics recovered in a callback
-	PingsSent                          // heartbeats
 
 	counterCount
 )

@@ -113,6 +113,9 @@ func (l *Loop) RateLimited(h *Hub, s Scope) { l.hub(h).own[atHubRateLimited+int(
 // Dropped counts n of the messages that Sent has counted as lost.
 func (l *Loop) Dropped(h *Hub, d Drop, n int) { l.hub(h).own[atHubDropped+int(d)] += uint64(n) }
 
+// Pinged counts a heartbeat sent to a silent client.
+func (l *Loop) Pinged(h *Hub) { l.hub(h).own[atHubPings]++ }
+
 // PingRTT counts the time from a ping to its pong.
 func (l *Loop) PingRTT(d time.Duration) { l.histograms[pingRTT].observe(d) }
 

@@ -64,7 +64,7 @@ func busy() *Set {
 		l.Inc(StaleEvents)
 		l.SlowConsumer(chat)
 		l.Inc(Panics)
-		l.Add(PingsSent, 5)
+		l.Pinged(chat)
 		l.Gauge(HandshakesInFlight, 3)
 		l.Gauge(SendQueueBytes, 4096)
 		l.Gauge(SendQueueBytes, -96)
