@@ -15,7 +15,7 @@ import (
 
 // prometheus runs a server with the rules, quicker ones: an alert that waits for
 // minutes would be waited for by the test.
-func prometheus(t *testing.T, target string) (address string) {
+func prometheus(t *testing.T, target string, flags ...string) (address string) {
 	t.Helper()
 	server := program(t, "prometheus")
 	folder := t.TempDir()
@@ -24,7 +24,7 @@ func prometheus(t *testing.T, target string) (address string) {
 		t.Fatal(err)
 	}
 	quick := strings.NewReplacer("[1m]", "[4s]", "[2m]", "[8s]", "[5m]", "[15s]", "[10m]", "[15s]",
-		"for: 1m", "for: 1s", "for: 2m", "for: 1s", "for: 5m", "for: 1s", "for: 10m", "for: 1s")
+		"for: 15s", "for: 1s", "for: 1m", "for: 1s", "for: 2m", "for: 1s", "for: 5m", "for: 1s", "for: 10m", "for: 1s")
 	write(t, filepath.Join(folder, "rules.yaml"), quick.Replace(read(t, "prometheus/rules.yaml")))
 	write(t, filepath.Join(folder, "prometheus.yaml"), fmt.Sprintf(`
 global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
@@ -38,8 +38,8 @@ scrape_configs: [{job_name: sluice, static_configs: [{targets: [%q]}]}]
 	address = probe.Addr().String()
 	probe.Close()
 
-	cmd := exec.Command(server, "--config.file="+folder+"/prometheus.yaml", "--storage.tsdb.path="+folder+"/data",
-		"--web.listen-address="+address, "--web.user-assets="+filepath.Dir(runbooks), "--log.level=error")
+	cmd := exec.Command(server, append(flags, "--config.file="+folder+"/prometheus.yaml", "--storage.tsdb.path="+folder+"/data",
+		"--web.listen-address="+address, "--web.user-assets="+filepath.Dir(runbooks), "--log.level=error")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

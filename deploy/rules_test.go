@@ -58,7 +58,7 @@ func TestPromtoolTakesTheRulesAndTheConfigurations(t *testing.T) {
 }
 
 func TestAlertsAreQuietAndFireAsTheirUnitTestsSay(t *testing.T) {
-	must(t, "promtool", "test", "rules", "prometheus/rules_test.yaml")
+	must(t, "promtool", "test", "rules", "prometheus/rules_test.yaml", "prometheus/rules_outage_test.yaml")
 }
 
 func TestEveryAlertHasAUnitTestOfBothStates(t *testing.T) {
