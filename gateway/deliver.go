@@ -77,11 +77,12 @@ func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) 
 // shared charges a frame that many may hold to the budget, until nobody does.
 // It is nil when the budget is used up.
 func (g *Gateway) shared(frame []byte) *session.Shared {
-	if !g.budget.Take(cap(frame)) {
+	size := cap(frame) + session.SharedSize
+	if !g.budget.Take(size) {
 		g.metrics.Reached(metrics.LimitBuffered)
 		return nil
 	}
-	return session.NewShared(frame, func(b []byte) { g.budget.Give(cap(b)) })
+	return session.NewShared(frame, func([]byte) { g.budget.Give(size) })
 }
 
 // order is an action as all loops share it.

@@ -3,7 +3,9 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -233,5 +235,55 @@ func TestMailboxIsBounded(t *testing.T) {
 			p.Close()
 			n.settled()
 		})
+	}
+}
+
+// What stalled readers of short pushes hold of the heap is what the budget sees,
+// and their neighbour is served.
+func TestBudgetSeesWhatStalledReadersHold(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		for _, ttl := range []time.Duration{0, time.Minute} {
+			t.Run(fmt.Sprintf("%d loops/ttl %v", loops, ttl), func(t *testing.T) {
+				n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
+				const stalled = 200
+				var peers []*peer
+				for range stalled {
+					peers = append(peers, n.dial())
+				}
+				n.stuff(peers...)
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				used := n.budget.Used()
+				eventually(t, "much waits for each", func() bool {
+					for range 100 {
+						if err := n.do(delivery.Target{}, delivery.Send{Op: ws.OpBinary, Data: make([]byte, 70), TTL: ttl}); err != nil && err != delivery.ErrFull {
+							t.Fatal(err)
+						}
+					}
+					heavy := 0
+					n.each(func(c *client) {
+						if c.Queue.Len() > 64<<10 {
+							heavy++
+						}
+					})
+					return heavy == stalled
+				})
+				n.each(func(*client) {}) // all that was posted is delivered
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				heap, seen := int64(after.HeapAlloc)-int64(before.HeapAlloc), n.budget.Used()-used
+				if heap > seen*5/4+4<<20 {
+					t.Errorf("%d bytes of the heap, and the budget sees %d", heap, seen)
+				}
+				p := n.dial()
+				p.send(text("me"))
+				p.want(ws.OpText, "me")
+				for _, p := range append(peers, p) {
+					p.Close()
+				}
+				n.settled()
+			})
+		}
 	}
 }

@@ -73,7 +73,7 @@ func (l *loop) send(c *client, p []byte) (sent int, ok bool) {
 			c.Closing.Left()
 		}
 		return n, true
-	case c.Queue.Len()+len(p) > l.g.settings.Load().queue && c.state == open:
+	case c.Queue.Weight()+len(p) > l.g.settings.Load().queue && c.state == open:
 		l.lose(c, metrics.DropSlowConsumer, p, 0)
 		l.slow(c, metrics.ReasonSlowConsumerBytes)
 		return 0, true

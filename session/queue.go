@@ -12,7 +12,8 @@ var ErrQueueBudget = errors.New("session: no buffer for unsent bytes")
 // at every call.
 type Queue struct {
 	last   *piece // nil if empty; last.next is the first: the list is a ring
-	unsent int
+	unsent uint32 // bytes; the limits of a queue and of a message keep it under 4 GiB
+	pieces uint32
 }
 
 // piece is a run of bytes that were queued in the same tick: the content of a
@@ -29,16 +30,23 @@ type piece struct {
 }
 
 const (
+	// pieceSize is what a piece takes, beside a buffer, of the Budget and of the
+	// bound of its Queue.
+	pieceSize = 64
 	// A shared frame that is shorter is copied: a piece of its own would take
-	// as much memory, and that is not charged to the Budget.
-	copyBelow = 64
+	// about as much memory, and a vector of long buffers writes more at once.
+	copyBelow = 128
 	// The largest buffer of a Queue is the largest that a Pool keeps, so that
 	// a long message is given back bit by bit while it is written.
 	maxBuffer = 1 << maxClass
 )
 
 // Len returns how many bytes wait.
-func (q *Queue) Len() int { return q.unsent }
+func (q *Queue) Len() int { return int(q.unsent) }
+
+// Weight returns how many bytes wait, and what is kept beside them to know
+// where they are: what the bound of a queue is about.
+func (q *Queue) Weight() int { return int(q.unsent) + pieceSize*int(q.pieces) }
 
 // Empty reports whether no byte waits.
 func (q *Queue) Empty() bool { return q.last == nil }
@@ -51,13 +59,22 @@ func (q *Queue) Since() Tick { return q.last.next.since }
 // which were written; none can be while others wait. If there is no buffer for
 // it all, it queues nothing and returns ErrQueueBudget.
 func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
+	return q.copy(c, p, sent, now, 0)
+}
+
+// copy is Append with a time to live.
+func (q *Queue) copy(c *Pool, p []byte, sent int, now, ttl Tick) error {
 	// Bytes of one tick fill up the last buffer before they take the next,
 	// which is larger. Those of different ticks have buffers of their own, so
-	// that the age of each is known.
+	// that the age of each is known, and so have those that expire at different
+	// ticks. No frame that expires is parted: what follows it stays or goes
+	// without it.
 	room, size := 0, 0
-	if q.last != nil && q.last.shared == nil && q.last.since == now {
-		b := q.last.b
-		room, size = min(cap(b)-len(b), len(p)-sent), 2*cap(b)
+	if l := q.last; l != nil && l.shared == nil && l.since == now && l.ttl == ttl {
+		room, size = min(cap(l.b)-len(l.b), len(p)-sent), 2*cap(l.b)
+		if ttl != 0 && room < len(p)-sent {
+			room = 0
+		}
 	}
 	var more Queue
 	var next frontier
@@ -69,12 +86,22 @@ func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
 		}
 		n := min(cap(b), len(p)-at)
 		next.pass(p, at)
-		more.push(c, nil, append(b, p[at:at+n]...), min(next.at-at, n), next.message, now)
+		if !more.push(c, piece{
+			b:      append(b, p[at:at+n]...),
+			frame:  uint32(min(next.at-at, n)),
+			goesOn: next.message,
+			since:  now,
+			ttl:    ttl,
+		}) {
+			c.Put(b)
+			more.Reset(c)
+			return ErrQueueBudget
+		}
 		at += n
 	}
 	if room > 0 {
 		q.last.b = append(q.last.b, p[sent:sent+room]...)
-		q.unsent += room
+		q.unsent += uint32(room)
 	}
 	q.join(more)
 	return nil
@@ -103,7 +130,7 @@ func (q *Queue) Cut(c *Pool) (messages int) {
 			messages += p.messages(end)
 			p.b = p.b[:end]
 		}
-		kept.join(Queue{last: p, unsent: len(p.b) - int(p.sent)})
+		kept.join(Queue{last: p, unsent: uint32(len(p.b)) - p.sent, pieces: 1})
 	}
 	*q = kept
 	return messages
@@ -169,19 +196,27 @@ func (f *frontier) pass(p []byte, at int) {
 }
 
 // AppendShared queues the frames in s behind the first sent bytes of them, and
-// retains s until they are written. Only a short rest needs a buffer; if there
-// is none it queues nothing and returns ErrQueueBudget. With a ttl, Expire drops
-// what is not begun by then.
+// retains s until they are written; a short rest is copied. If there is no
+// room for it in the budget, it queues nothing and returns ErrQueueBudget. With
+// a ttl, Expire drops what is not begun by then.
 func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now, ttl Tick) error {
 	p := s.Bytes()
-	if len(p)-sent < copyBelow && ttl == 0 {
-		return q.Append(c, p, sent, now)
+	if len(p)-sent < copyBelow {
+		return q.copy(c, p, sent, now, ttl)
 	}
-	s.Retain(1)
 	var next frontier
 	next.pass(p, sent)
-	q.push(c, s, p[sent:], next.at-sent, next.message, now)
-	q.last.ttl = ttl
+	if !q.push(c, piece{
+		shared: s,
+		b:      p[sent:],
+		frame:  uint32(next.at - sent),
+		goesOn: next.message,
+		since:  now,
+		ttl:    ttl,
+	}) {
+		return ErrQueueBudget
+	}
+	s.Retain(1)
 	return nil
 }
 
@@ -199,11 +234,17 @@ func (q *Queue) Expire(c *Pool, now Tick) (messages int) {
 	for i, last := 0, q.last; i < expireAhead && q.last != nil; i++ {
 		p := previous.next
 		end := p == last
-		if p.ttl == 0 || p.sent > 0 || p.frame > 0 || now.Before(p.since+p.ttl) {
+		begun := len(p.b) // behind what stays
+		if p.ttl != 0 && !now.Before(p.since+p.ttl) {
+			begun = p.boundary()
+			messages += p.messages(begun)
+			q.unsent -= uint32(len(p.b) - begun)
+			p.b = p.b[:begun]
+		}
+		if begun > int(p.sent) {
 			previous = p
 		} else {
-			messages += p.messages(0)
-			q.unsent -= len(p.b)
+			q.pieces--
 			switch {
 			case p == previous:
 				q.last = nil
@@ -241,7 +282,7 @@ func (q *Queue) Buffers(dst [][]byte) [][]byte {
 // Advance takes away the first n bytes, which were written, and gives back
 // what held them. n must not exceed Len.
 func (q *Queue) Advance(c *Pool, n int) {
-	q.unsent -= n
+	q.unsent -= uint32(n)
 	for n > 0 {
 		first := q.last.next
 		left := len(first.b) - int(first.sent)
@@ -271,12 +312,17 @@ func (q *Queue) Reset(c *Pool) (messages int) {
 	return messages
 }
 
-// push adds a piece at the end. The first frame in b begins at frame; goesOn
-// says that it is a message that ends there.
-func (q *Queue) push(c *Pool, s *Shared, b []byte, frame int, goesOn bool, now Tick) {
+// push adds a piece at the end, and reports whether there was room for it in the
+// budget.
+func (q *Queue) push(c *Pool, what piece) bool {
+	if !c.budget.Take(pieceSize) {
+		return false
+	}
 	p := c.pieces.get()
-	*p = piece{next: p, shared: s, b: b, frame: uint32(frame), goesOn: goesOn && frame > 0, since: now}
-	q.join(Queue{last: p, unsent: len(b)})
+	*p = what
+	p.next = p
+	q.join(Queue{last: p, unsent: uint32(len(p.b)), pieces: 1})
+	return true
 }
 
 // join adds all of r, which must not be used any more, at the end.
@@ -289,11 +335,13 @@ func (q *Queue) join(r Queue) {
 	}
 	q.last = r.last
 	q.unsent += r.unsent
+	q.pieces += r.pieces
 }
 
 // pop takes the first piece out. It leaves unsent as it is.
 func (q *Queue) pop() *piece {
 	first := q.last.next
+	q.pieces--
 	if first == q.last {
 		q.last = nil
 	} else {
@@ -310,6 +358,7 @@ func (p *piece) free(c *Pool) {
 	} else {
 		c.Put(p.b)
 	}
+	c.budget.Give(pieceSize)
 	c.pieces.put(p)
 }
 

@@ -3,7 +3,9 @@ package session
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -14,9 +16,16 @@ import (
 // A message that has waited too long is not sent any more, unless it was begun.
 func TestQueueDropsWhatHasExpired(t *testing.T) {
 	c := NewPool(NewBudget(1 << 20))
-	frame := func(fill byte) *Shared {
-		return NewShared(AppendFrame(nil, ws.OpBinary, bytes.Repeat([]byte{fill}, 100)), nil)
+	for _, size := range []int{20, 90, 200} { // copied, or referenced; no header that reads as a letter
+		testExpiry(t, c, func(fill byte) *Shared {
+			return NewShared(AppendFrame(nil, ws.OpBinary, bytes.Repeat([]byte{fill}, size)), nil)
+		})
 	}
+}
+
+// testExpiry queues messages of one letter each.
+func testExpiry(t *testing.T, c *Pool, frame func(byte) *Shared) {
+	t.Helper()
 	for name, tt := range map[string]struct {
 		ttls []Tick // of messages a, b, c …, queued at tick 10
 		sent int    // bytes of the first that are written
@@ -53,7 +62,11 @@ func TestQueueDropsWhatHasExpired(t *testing.T) {
 			got := ""
 			for _, b := range q.Buffers(make([][]byte, 0, 8)) {
 				want += len(b)
-				got += string(b[len(b)-1:])
+				for _, letter := range b {
+					if 'a' <= letter && letter <= 'z' && !strings.HasSuffix(got, string(letter)) {
+						got += string(letter)
+					}
+				}
 			}
 			if got != tt.want || q.Len() != want || q.Empty() != (tt.want == "") {
 				t.Errorf("%q left, want %q; %d bytes, want %d", got, tt.want, q.Len(), want)
@@ -151,6 +164,10 @@ func TestQueueWithoutABufferIsLeftAsItWas(t *testing.T) {
 		t.Errorf("short shared frame: error %v", err)
 	}
 	large := NewShared(frameOf(1000, 3), nil)
+	if err := q.AppendShared(c, large, 0, 2, 0); !errors.Is(err, ErrQueueBudget) {
+		t.Errorf("not even an entry for a shared frame fits: error %v", err)
+	}
+	b.SetLimit(int64(used) + pieceSize)
 	if err := q.AppendShared(c, large, 0, 2, 0); err != nil {
 		t.Errorf("a shared frame that is not copied needs no buffer: %v", err)
 	}
@@ -204,7 +221,7 @@ func TestSharedFrameIsReferencedUntilItIsWritten(t *testing.T) {
 		}
 	}
 	s.Release()
-	if b.Used() != 0 || &q.Buffers(make([][]byte, 0, 1))[0][0] != &s.Bytes()[100] {
+	if b.Used() != 2*pieceSize || &q.Buffers(make([][]byte, 0, 1))[0][0] != &s.Bytes()[100] {
 		t.Errorf("the frame was copied; %d bytes charged", b.Used())
 	}
 	q.Advance(c, q.Len())
@@ -220,7 +237,7 @@ func TestSharedFrameIsReferencedUntilItIsWritten(t *testing.T) {
 
 func TestRoomBehindASharedFrameIsNotTheQueues(t *testing.T) {
 	c := NewPool(NewBudget(1 << 20))
-	frame, first, second := frameOf(100, 1), frameOf(50, 2), frameOf(50, 3)
+	frame, first, second := frameOf(200, 1), frameOf(50, 2), frameOf(50, 3)
 	s := NewShared(slices.Grow(frame, 1000), nil)
 	var a, b Queue
 	for _, q := range []*Queue{&a, &b} {
@@ -430,6 +447,9 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 				if len(want) > 0 && q.Since() != m.since() {
 					t.Fatalf("since %d, want %d", q.Since(), m.since())
 				}
+				if got, want := b.Used(), charged(&q); got != want {
+					t.Fatalf("%d bytes charged, want %d", got, want)
+				}
 				if len(want) == 0 && (b.Used() != 0 || shared != 0) {
 					t.Fatalf("an empty queue holds %d bytes and %d shared frames", b.Used(), shared)
 				}
@@ -442,6 +462,157 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 			t.Fatalf("after Reset: %+v, %d bytes, %d shared frames", q, b.Used(), shared)
 		}
 	})
+}
+
+// charged is what q takes of the budget: its buffers and an entry for each run
+// of bytes.
+func charged(q *Queue) (bytes int64) {
+	if q.last == nil {
+		return 0
+	}
+	for p := q.last.next; ; p = p.next {
+		bytes += int64(max(pieceSize, unsafe.Sizeof(*p)))
+		if p.shared == nil {
+			bytes += int64(cap(p.b))
+		}
+		if p == q.last {
+			return bytes
+		}
+	}
+}
+
+// Of messages that expire at different times, and are written meanwhile, those
+// are dropped whose time is over and that were not begun. What is charged is
+// what is there.
+func TestExpiryAgreesWithAPlainModel(t *testing.T) {
+	type message struct {
+		rest    []byte
+		begun   bool
+		expires Tick // 0: never
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		b := NewBudget(1 << 20)
+		c := NewPool(b)
+		var q Queue
+		var m []message
+		now := ^Tick(0) - 3
+		t.Repeat(map[string]func(*rapid.T){
+			"append": func(t *rapid.T) {
+				f := frameOf(rapid.SampledFrom([]int{0, 20, 100, 120, 124, 125, 200}).Draw(t, "size"), byte(len(m)))
+				ttl := Tick(rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "ttl"))
+				sent := 0
+				if q.Empty() {
+					sent = rapid.IntRange(0, len(f)-1).Draw(t, "sent")
+				}
+				s := NewShared(f, nil)
+				switch err := q.AppendShared(c, s, sent, now, ttl); {
+				case err != nil:
+					t.Fatal(err)
+				case ttl == 0:
+					m = append(m, message{f[sent:], sent > 0, 0})
+				default:
+					m = append(m, message{f[sent:], sent > 0, max(1, now+ttl)})
+				}
+				s.Release()
+			},
+			"write": func(t *rapid.T) {
+				n := rapid.IntRange(0, min(q.Len(), 300)).Draw(t, "bytes")
+				q.Advance(c, n)
+				for n > 0 {
+					w := min(n, len(m[0].rest))
+					m[0].rest, m[0].begun = m[0].rest[w:], true
+					if n -= w; len(m[0].rest) == 0 {
+						m = m[1:]
+					}
+				}
+			},
+			"expire": func(t *rapid.T) {
+				if q.pieces > expireAhead {
+					return
+				}
+				before := len(m)
+				m = slices.DeleteFunc(slices.Clone(m), func(x message) bool {
+					return x.expires != 0 && !now.Before(x.expires) && !x.begun
+				})
+				if got := q.Expire(c, now); got != before-len(m) {
+					t.Fatalf("%d messages expired, want %d", got, before-len(m))
+				}
+			},
+			"tick": func(*rapid.T) {
+				if now++; now == 0 {
+					now++
+				}
+			},
+			"": func(t *rapid.T) {
+				var want []byte
+				for _, x := range m {
+					want = append(want, x.rest...)
+				}
+				if !bytes.Equal(unsent(&q), want) || q.Len() != len(want) || q.Empty() != (len(want) == 0) {
+					t.Fatalf("%d bytes wait, want %d", q.Len(), len(want))
+				}
+				if got, want := b.Used(), charged(&q); got != want {
+					t.Fatalf("%d bytes charged, want %d", got, want)
+				}
+				if got := q.Weight(); got != len(want)+pieceSize*int(q.pieces) {
+					t.Fatalf("it weighs %d", got)
+				}
+			},
+		})
+		if got := q.Reset(c); got != len(m) || b.Used() != 0 || q != (Queue{}) {
+			t.Fatalf("%d messages were left, want %d; %d bytes charged; %+v", got, len(m), b.Used(), q)
+		}
+	})
+}
+
+// What many stalled readers of short messages hold of the heap is what the
+// budget says.
+func TestBudgetSeesWhatQueuesTake(t *testing.T) {
+	for _, size := range []int{10, 70, 130, 300} {
+		for _, ttl := range []Tick{0, 100} {
+			b := NewBudget(1 << 30)
+			c := NewPool(b)
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			queues := make([]Queue, 200)
+			for i := range 100_000 / (size + pieceSize) {
+				f := frameOf(size, 0)
+				b.Take(cap(f) + SharedSize)
+				s := NewShared(f, func(f []byte) { b.Give(cap(f) + SharedSize) })
+				for j := range queues {
+					if err := queues[j].AppendShared(c, s, 0, Tick(i/50), ttl); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.Release()
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			heap := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+			// The small change: what the pool keeps, and the queues themselves.
+			if used := b.Used(); heap > used*11/10+1<<20 {
+				t.Errorf("%d bytes, ttl %d: %d bytes of the heap, and the budget sees %d", size, ttl, heap, used)
+			}
+			weight := int64(0)
+			for i := range queues {
+				weight += int64(queues[i].Weight())
+				queues[i].Reset(c)
+			}
+			if b.Used() != 0 || weight < heap/4 {
+				t.Errorf("%d bytes are still charged; the queues weighed %d, the heap %d", b.Used(), weight, heap)
+			}
+		}
+	}
+}
+
+func TestPieceFitsItsCharge(t *testing.T) {
+	if got := unsafe.Sizeof(piece{}); got > pieceSize {
+		t.Errorf("%d bytes, charged are %d", got, pieceSize)
+	}
+	if got := unsafe.Sizeof(Shared{}); got > SharedSize {
+		t.Errorf("a shared frame has %d bytes, charged are %d", got, SharedSize)
+	}
 }
 
 func TestSlowClientMakesNoGarbage(t *testing.T) {
@@ -468,7 +639,7 @@ func TestSlowClientMakesNoGarbage(t *testing.T) {
 
 func TestTrimmedPoolKeepsNoPieces(t *testing.T) {
 	c := NewPool(NewBudget(1 << 20))
-	s := NewShared(frameOf(100, 0), nil)
+	s := NewShared(frameOf(200, 0), nil)
 	var q Queue
 	for range 2 * maxPieces {
 		if err := q.AppendShared(c, s, 0, 0, 0); err != nil {

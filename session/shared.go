@@ -10,6 +10,10 @@ type Shared struct {
 	refs atomic.Int64
 }
 
+// SharedSize is what a Shared takes beside its bytes, a closure for free
+// included.
+const SharedSize = 64
+
 // NewShared returns a Shared with one reference, the caller's. Nobody may
 // change b until it is free again: free, if not nil, is called with b when the
 // last reference is released, on the goroutine that releases it.
