@@ -202,7 +202,9 @@ func examine(args []string, stdout io.Writer) error {
 	o := doctor.Options{Want: cfg.Limits.Connections}
 	if _, hard, err := netpoll.DescriptorLimit(); err == nil {
 		o.Descriptors = func() (soft, most uint64, err error) { return hard, hard, nil } // serving raises it
-		o.Reserve = gateway.DescriptorReserve(hard)
+		shares := *cfg
+		shares.Limits.Connections = 0 // how many there could be
+		o.Reserve = int(hard) - gateway.ShareDescriptors(hard, &shares).Connections
 	}
 	return doctor.Run(stdout, o)
 }

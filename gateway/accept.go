@@ -146,11 +146,25 @@ const retryAfter = 5
 // welcome gives a newcomer a slot, and reads at once: most have spoken before
 // they are accepted.
 func (l *loop) welcome(conn netpoll.Conn) {
+	if !l.makeRoom() {
+		l.g.metrics.Reached(metrics.LimitDescriptors)
+		l.turnAway(conn)
+		return
+	}
 	c := l.admit(conn)
 	defer c.guard()
 	l.readHead(c)
 	l.register(c)
 	l.quieten(c)
+}
+
+// turnAway refuses a newcomer without spending a slot on it.
+func (l *loop) turnAway(conn netpoll.Conn) {
+	l.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
+	conn.Read(l.in[:]) // unread input would turn the close into a reset
+	conn.Write(busyNow)
+	conn.CloseWrite()
+	conn.Close()
 }
 
 // admit gives conn a slot and the time to send a request head.

@@ -65,7 +65,7 @@ type Gateway struct {
 	drainConfig atomic.Pointer[config.Drain]
 	budget      *session.Budget
 	buffered    int64
-	maximum     int64 // connections that the descriptors allow
+	limit       uint64 // descriptors that the process may have, looked at once
 	ids         *session.IDKey
 	node        uint64
 	reserve     *netpoll.Reserve
@@ -99,11 +99,6 @@ type Gateway struct {
 // ErrClosed is what Serve returns after Shutdown or Close.
 var ErrClosed = errors.New("gateway closed")
 
-// DescriptorReserve is how many of limit descriptors are kept from sessions: a
-// tenth, and at least 64, for newcomers who have to be refused and for
-// everything that is no client.
-func DescriptorReserve(limit uint64) int { return int(min(limit, max(limit/10, 64))) }
-
 // New makes a node and listens, on the sockets that were handed in if there
 // are any. Clients wait until Serve.
 func New(o Options) (_ *Gateway, err error) {
@@ -134,11 +129,9 @@ func New(o Options) (_ *Gateway, err error) {
 	g.ids = session.NewIDKey([32]byte(random[:32]))
 	g.node = binary.LittleEndian.Uint64(random[32:])
 
-	limit, err := netpoll.RaiseDescriptorLimit()
-	if err != nil {
+	if g.limit, err = netpoll.RaiseDescriptorLimit(); err != nil {
 		return nil, err
 	}
-	g.maximum = max(1, int64(limit)-int64(DescriptorReserve(limit)))
 	if g.reserve, err = netpoll.NewReserve(); err != nil {
 		return nil, err
 	}
@@ -371,7 +364,11 @@ func (g *Gateway) configure(cfg *config.Config) error {
 	if cfg.Limits.Buffered > 0 {
 		g.budget.SetLimit(int64(cfg.Limits.Buffered))
 	}
-	g.http.limit.Store(int64(cfg.Limits.HTTPConnections))
+	shares := ShareDescriptors(g.limit, cfg)
+	g.http.limit.Store(int64(shares.HTTP))
+	if wanted := cfg.Limits.Connections; wanted > shares.Connections {
+		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", shares.Connections, "descriptors", g.limit)
+	}
 	if gone > 0 {
 		for _, l := range g.loops {
 			l.post(letter{run: (*loop).closeRemovedHubs}, 0)

@@ -40,7 +40,7 @@ func runChild(kind string) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		cfg.Limits.Connections = 1 << 20 // let it run into the wall
+		cfg.Limits.Connections = 1 << 20 // as many as there can be
 	case "inherited":
 		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
 		os.Setenv("LISTEN_FDS", "1")
@@ -53,6 +53,9 @@ func runChild(kind string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if kind == "few descriptors" {
+		defer occupy()() // let it run into the wall, which it would keep away from
 	}
 	served := make(chan error, 1)
 	go func() { served <- g.Serve() }()
@@ -76,6 +79,27 @@ func runChild(kind string) int {
 }
 
 const fewDescriptors = 64
+
+// occupy takes all descriptors but a few, and returns what frees them.
+func occupy() func() {
+	var taken []int
+	for {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	const left = 6
+	for _, fd := range taken[len(taken)-left:] {
+		unix.Close(fd)
+	}
+	return func() {
+		for _, fd := range taken[:len(taken)-left] {
+			unix.Close(fd)
+		}
+	}
+}
 
 // child runs this test binary as a gateway and returns its address.
 func child(t *testing.T, kind string, files ...*os.File) (addr string, end func() error) {

@@ -266,6 +266,14 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 		busy(n)
 		counted(t, n, metrics.LimitHubHandshakes)
 	})
+	t.Run("descriptors", func(t *testing.T) {
+		n := start(t, nil)
+		left := n.descriptorsLeft()
+		n.http.count.Add(left)
+		n.connect().wantBusy()
+		counted(t, n, metrics.LimitDescriptors)
+		n.http.count.Add(-left)
+	})
 	t.Run("departing connections", func(t *testing.T) {
 		n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 1 }))
 		for range 2 {

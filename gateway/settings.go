@@ -41,6 +41,7 @@ type settings struct {
 	headTime                 session.Tick
 	pending                  int64 // handshakes under way of each kind, a node
 	connections              int64 // sessions, a node
+	descriptors              int64 // of all clients together
 	messageAge               session.Tick
 	control                  session.Rate
 	queue                    int
@@ -115,10 +116,8 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		mailbox:    int64(lim.Mailbox),
 	}
 	s.early = s.interval / 16
-	s.connections = g.maximum
-	if lim.Connections > 0 {
-		s.connections = int64(lim.Connections)
-	}
+	shares := ShareDescriptors(g.limit, cfg)
+	s.connections, s.descriptors = int64(shares.Connections), shares.clients()
 	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
 	defer func() {
 		if err != nil {

@@ -293,6 +293,7 @@ const (
 	LimitDeparting                      // clients that were refused and stay, of which the oldest goes
 	LimitBuffered                       // bytes in buffers, of which newcomers may not have the last tenth
 	LimitVerifications                  // tokens that are verified beside the loops
+	LimitDescriptors                    // descriptors that clients may take
 	LimitGroups                         // groups of a session
 	LimitMailbox                        // bytes of pushes that wait for a loop
 	LimitHTTPConnections                // connections of the HTTP server
@@ -311,6 +312,7 @@ func (l Limit) String() string {
 		LimitDeparting:         "departing_connections",
 		LimitBuffered:          "buffered",
 		LimitVerifications:     "verifications",
+		LimitDescriptors:       "descriptors",
 		LimitGroups:            "groups",
 		LimitMailbox:           "mailbox",
 		LimitHTTPConnections:   "http_connections",

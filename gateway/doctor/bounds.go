@@ -18,7 +18,7 @@ func bounds(h *host, o *Options) []bound {
 		{
 			name:  "descriptors",
 			most:  h.soft.less(exactly(int64(o.Reserve))),
-			how:   fmt.Sprintf("%v less %d for the process itself", h.soft, o.Reserve),
+			how:   fmt.Sprintf("%v less %d for the node itself, plain HTTP and newcomers", h.soft, o.Reserve),
 			raise: fmt.Sprintf("LimitNOFILE= in the systemd unit, --ulimit nofile= for a container, ulimit -n in a shell; at most fs.nr_open (%v)", h.nrOpen),
 		},
 		{

@@ -30,13 +30,19 @@ type gateway struct {
 // until it listens. The test's end ends it.
 func start(t *testing.T, yaml string) *gateway {
 	t.Helper()
+	file := filepath.Join(t.TempDir(), "sluice.yaml")
+	return launch(t, file, yaml, exec.Command("sluice", "-config", file))
+}
+
+// launch is start with a command of the caller's, which reads file.
+func launch(t *testing.T, file, yaml string, cmd *exec.Cmd) *gateway {
+	t.Helper()
 	g := &gateway{
-		file:   filepath.Join(t.TempDir(), "sluice.yaml"),
+		file:   file,
 		log:    newJournal(),
 		exited: make(chan struct{}),
 	}
 	g.configure(t, yaml)
-	cmd := exec.Command("sluice", "-config", g.file)
 	cmd.Env = append(os.Environ(), "SLUICE_LISTEN=127.0.0.1:0", "SLUICE_ADMIN_LISTEN=127.0.0.1:0")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

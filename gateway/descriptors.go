@@ -1,0 +1,65 @@
+package gateway
+
+import (
+	"strings"
+
+	"sluice/gateway/config"
+)
+
+// Descriptors is what a node does with the descriptors that it may have open.
+// The shares do not overlap: what is promised to one kind no other can take.
+type Descriptors struct {
+	Own         int // for everything that is no client: the admin listener, upstreams, key sets, files
+	Newcomers   int // clients whose request has not come, or that were refused and have not left
+	HTTP        int // clients that speak plain HTTP
+	Connections int // sessions, and the handshakes that wait for somebody's word
+}
+
+// The node's own share is a tenth of the descriptors, and at least leastOwn
+// and what the upstreams of the configuration may have in flight, of that not
+// more than a quarter.
+const leastOwn = 64
+
+// ShareDescriptors shares out limit descriptors as cfg wants it, as far as they
+// reach.
+func ShareDescriptors(limit uint64, cfg *config.Config) Descriptors {
+	most := int(min(limit, 1<<30))
+	own := leastOwn
+	for _, h := range cfg.Hubs {
+		if !strings.HasPrefix(h.Upstream.URL, "echo:") {
+			own += h.Upstream.InFlight
+		}
+	}
+	own = max(most/10, leastOwn, min(own, most/4))
+	d := Descriptors{Own: min(own, most/2)}
+	clients := most - d.Own
+	d.Newcomers = min(max(clients/16, 16), 256, clients/2)
+	rest := clients - d.Newcomers
+	d.HTTP = max(1, min(cfg.Limits.HTTPConnections, rest/4))
+	d.Connections = max(1, rest-d.HTTP)
+	if wanted := cfg.Limits.Connections; wanted > 0 && wanted < d.Connections {
+		d.Connections = wanted
+		d.HTTP = min(cfg.Limits.HTTPConnections, rest-wanted)
+	}
+	return d
+}
+
+// clients is how many descriptors all clients together may have.
+func (d Descriptors) clients() int64 { return int64(d.Newcomers + d.HTTP + d.Connections) }
+
+// descriptorsLeft is how many more descriptors clients may take. Those that the
+// upstream must still be told of count as clients.
+func (g *Gateway) descriptorsLeft() int64 {
+	return g.settings.Load().descriptors - g.sessions.Load() - g.pending.Load() - g.http.count.Load()
+}
+
+// makeRoom sends away who has waited for longest until there is a descriptor for
+// a newcomer. It is false if there is none.
+func (l *loop) makeRoom() bool {
+	for l.g.descriptorsLeft() <= 0 {
+		if !l.evictDeparting() && !l.evictSilent() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"sluice/gateway/config"
+)
+
+func TestDescriptorsAreSharedOut(t *testing.T) {
+	for _, c := range []struct {
+		limit       uint64
+		connections int // as configured
+		hubs        int // that have a backend
+		want        Descriptors
+	}{
+		{64, 0, 0, Descriptors{Own: 32, Newcomers: 16, HTTP: 4, Connections: 12}},
+		{1024, 0, 0, Descriptors{Own: 102, Newcomers: 57, HTTP: 216, Connections: 649}},
+		{1200, 0, 1, Descriptors{Own: 128, Newcomers: 67, HTTP: 251, Connections: 754}},
+		{2000, 0, 0, Descriptors{Own: 200, Newcomers: 112, HTTP: 422, Connections: 1266}},
+		{2000, 0, 5, Descriptors{Own: 384, Newcomers: 101, HTTP: 378, Connections: 1137}},
+		{2000, 0, 100, Descriptors{Own: 500, Newcomers: 93, HTTP: 351, Connections: 1056}},
+		{2000, 500, 0, Descriptors{Own: 200, Newcomers: 112, HTTP: 1024, Connections: 500}},
+		{2000, 1000, 0, Descriptors{Own: 200, Newcomers: 112, HTTP: 688, Connections: 1000}},
+		{2000, 1 << 20, 0, Descriptors{Own: 200, Newcomers: 112, HTTP: 422, Connections: 1266}},
+		{20_000, 0, 0, Descriptors{Own: 2000, Newcomers: 256, HTTP: 1024, Connections: 16_720}},
+		{1 << 20, 0, 0, Descriptors{Own: 104_857, Newcomers: 256, HTTP: 1024, Connections: 942_439}},
+		{1 << 63, 0, 0, Descriptors{Own: 1 << 30 / 10, Newcomers: 256, HTTP: 1024, Connections: 1<<30 - 1<<30/10 - 256 - 1024}},
+	} {
+		t.Run(fmt.Sprintf("%d, %d wanted, %d backends", c.limit, c.connections, c.hubs), func(t *testing.T) {
+			cfg := config.Default()
+			cfg.Limits.Connections = c.connections
+			for i := range c.hubs {
+				cfg.Hubs[fmt.Sprint(i)] = config.Hub{Upstream: config.DefaultUpstream("http://127.0.0.1:1")}
+			}
+			got := ShareDescriptors(c.limit, cfg)
+			if got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+			if sum := uint64(got.clients()) + uint64(got.Own); sum > c.limit {
+				t.Errorf("%d descriptors promised", sum)
+			}
+		})
+	}
+}
+
+// Where descriptors are few, somebody who says nothing goes before a newcomer
+// does, and the newcomer if there is nobody.
+func TestNewcomerTakesTheDescriptorOfTheOldestSilentOne(t *testing.T) {
+	eachLoopCount(t, func(t *testing.T, loops int) {
+		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
+		session := n.dial()
+		left := n.descriptorsLeft()
+		n.http.count.Add(left) // as if they were plain HTTP's
+		n.connect().wantBusy()
+		n.http.count.Add(-1)
+		silent := n.connect()
+		n.awaits("it is accepted", func(c *client) bool { return c.state == heading })
+		for i := range 100 { // until one comes to the loop of the silent one
+			if i == 99 {
+				t.Fatal("the silent one stays")
+			}
+			p := n.connect()
+			p.say(request("/"))
+			resp, err := http.ReadResponse(p.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Close()
+			if resp.StatusCode == http.StatusSwitchingProtocols {
+				break
+			}
+		}
+		silent.wantBusy()
+		silent.Close()
+		session.Close()
+		n.http.count.Add(1 - left)
+		n.settled()
+	})
+}
