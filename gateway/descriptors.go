@@ -15,13 +15,12 @@ type Descriptors struct {
 	Connections int // sessions, and the handshakes that wait for somebody's word
 }
 
-// The node's own share is a tenth of the descriptors, and at least leastOwn
-// and what the upstreams of the configuration may have in flight, of that not
-// more than a quarter.
+// leastOwn is the node's own share at least, beside what the upstreams of the
+// configuration may have in flight, of which a quarter of all must do.
 const leastOwn = 64
 
 // ShareDescriptors shares out limit descriptors as cfg wants it, as far as they
-// reach.
+// reach. Sessions get nine tenths at most.
 func ShareDescriptors(limit uint64, cfg *config.Config) Descriptors {
 	most := int(min(limit, 1<<30))
 	own := leastOwn
@@ -30,17 +29,17 @@ func ShareDescriptors(limit uint64, cfg *config.Config) Descriptors {
 			own += h.Upstream.InFlight
 		}
 	}
-	own = max(most/10, leastOwn, min(own, most/4))
-	d := Descriptors{Own: min(own, most/2)}
-	clients := most - d.Own
+	clients := most - min(own, max(most/4, leastOwn), most/2)
+	var d Descriptors
 	d.Newcomers = min(max(clients/16, 16), 256, clients/2)
 	rest := clients - d.Newcomers
 	d.HTTP = max(1, min(cfg.Limits.HTTPConnections, rest/4))
-	d.Connections = max(1, rest-d.HTTP)
+	d.Connections = max(1, min(rest-d.HTTP, most-most/10))
 	if wanted := cfg.Limits.Connections; wanted > 0 && wanted < d.Connections {
 		d.Connections = wanted
 		d.HTTP = min(cfg.Limits.HTTPConnections, rest-wanted)
 	}
+	d.Own = most - d.Newcomers - d.HTTP - d.Connections
 	return d
 }
 

@@ -108,7 +108,7 @@ type Limits struct {
 	Message           Size     `yaml:"message" min:"1" max:"1GiB" doc:"Longest message from a client, also after decompression; a longer one closes the connection with 1009."`
 	Fragments         int      `yaml:"fragments" min:"1" max:"1000000" doc:"Most frames of one message; more close the connection with 1008."`
 	MessageAge        Duration `yaml:"message_age" min:"10ms" max:"24h" doc:"How long one message may take from its first byte to its last; longer closes the connection with 1008."`
-	Connections       int      `yaml:"connections" min:"0" doc:"Most connections at a time; more are answered 503. 0: as many as the descriptors allow, less a tenth (at least 64, and what upstreams may have in flight) for the node itself, up to a sixteenth for newcomers, and limits.http_connections, or a quarter if that is less. Never more than that."`
+	Connections       int      `yaml:"connections" min:"0" doc:"Most connections at a time; more are answered 503. 0: the descriptor limit less a tenth of it, or less what the node itself (64, and what upstreams may have in flight), newcomers (256 at most) and plain HTTP may take, if that is more. Never more than that."`
 	Head              Size     `yaml:"head" min:"256" max:"64KiB" doc:"Longest request head; a longer one is answered 431."`
 	Headers           int      `yaml:"headers" min:"1" max:"10000" doc:"Most header fields of a request; more are answered 431."`
 	Handshake         Duration `yaml:"handshake" min:"10ms" max:"1h" doc:"How long a request head may take from the accept on; longer is answered 408."`
