@@ -147,7 +147,6 @@ const retryAfter = 5
 // they are accepted.
 func (l *loop) welcome(conn netpoll.Conn) {
 	if !l.makeRoom() {
-		l.g.metrics.Reached(metrics.LimitDescriptors)
 		l.turnAway(conn)
 		return
 	}

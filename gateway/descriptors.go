@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"sluice/gateway/config"
+	"sluice/metrics"
 )
 
 // Descriptors is what a node does with the descriptors that it may have open.
@@ -55,10 +56,14 @@ func (g *Gateway) descriptorsLeft() int64 {
 // makeRoom sends away who has waited for longest until there is a descriptor for
 // a newcomer. It is false if there is none.
 func (l *loop) makeRoom() bool {
-	for l.g.descriptorsLeft() <= 0 {
-		if !l.evictDeparting() && !l.evictSilent() {
-			return false
+	if l.g.descriptorsLeft() > 0 {
+		return true
+	}
+	l.g.metrics.Reached(metrics.LimitDescriptors)
+	for l.evictDeparting() || l.evictSilent() {
+		if l.g.descriptorsLeft() > 0 {
+			return true
 		}
 	}
-	return true
+	return false
 }

@@ -127,14 +127,19 @@ func TestSilentSocketsKeepNobodyOut(t *testing.T) {
 // A hub whose upstream does not answer holds up its own clients only, and a hub
 // alone may have nearly all that may wait.
 func TestSlowConnectUpstreamKeepsNobodyElseOut(t *testing.T) {
-	for _, c := range []struct{ most, come int }{{40, 60}, {4096, 4100}} {
+	for _, c := range []struct{ pending, connections, most, come int }{
+		{40, 0, 40, 60},
+		{4096, 40, 40, 60}, // it is their places that are few
+		{4096, 0, 4096, 4100},
+	} {
 		eachLoopCount(t, func(t *testing.T, loops int) {
 			slow := patchy{make(chan upstream.Event, c.come)}
 			n := start(t, func(cfg *config.Config) {
 				withUpstream(cfg)
 				neighbours(cfg)
 				cfg.Loops = loops
-				cfg.Limits.PendingHandshakes = c.most
+				cfg.Limits.PendingHandshakes = c.pending
+				cfg.Limits.Connections = c.connections
 			}, slow)
 			peers := make([]*peer, c.come)
 			for i := range peers {
