@@ -21,6 +21,7 @@ type drain struct {
 	until session.Tick // when no answer is waited for any longer
 	empty chan struct{}
 	gone  bool
+	going bool // more are due than a slice of time was enough for
 }
 
 // departure names a session of the loop.
@@ -45,14 +46,31 @@ func (l *loop) beginDrain(window session.Tick, left time.Duration) <-chan struct
 	return d.empty
 }
 
-// drainTick closes as many sessions as are due by now.
+// drainTick closes as many sessions as are due by now, without keeping the
+// sockets waiting.
 func (l *loop) drainTick() {
+	d := l.drain
+	if !d.going && !l.closeDue() {
+		d.going = l.inSlices((*loop).closeDue)
+	}
+	if l.slab.used == 0 && !d.gone {
+		d.gone = true
+		close(d.empty)
+	}
+}
+
+// closeDue closes sessions that are due for a slice of time, and is true when
+// no more are.
+func (l *loop) closeDue() bool {
 	d := l.drain
 	left := 0
 	if elapsed := l.now - d.begun; elapsed < d.took {
 		left = int(int64(d.total) * int64(d.took-elapsed) / int64(d.took))
 	}
-	for len(d.order) > left {
+	for begin := l.micros(); len(d.order) > left; {
+		if l.since(begin) > slice {
+			return false
+		}
 		last := len(d.order) - 1
 		next := d.order[last]
 		d.order = d.order[:last]
@@ -61,10 +79,8 @@ func (l *loop) drainTick() {
 			l.metrics.Gauge(metrics.DrainRemaining, -1)
 		}
 	}
-	if l.slab.used == 0 && !d.gone {
-		d.gone = true
-		close(d.empty)
-	}
+	d.going = false
+	return true
 }
 
 // goingAway is what sessions are told by a drain.

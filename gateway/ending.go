@@ -253,12 +253,27 @@ func (l *loop) beat(s *settings) session.Tick {
 // ping is a Ping frame without payload: any answer is as good as any other.
 var ping = ws.MustCompileFrame(ws.NewPingFrame(nil))
 
-// closeRemovedHubs closes the sessions of hubs that a reload took away.
-func (l *loop) closeRemovedHubs() bool {
-	l.slab.all(func(c *client) {
-		if c.state == open && c.hub.now.Load().gone {
+// closeRemovedHubs closes the sessions of hubs that a reload took away. Called
+// by any other goroutine.
+func (l *loop) closeRemovedHubs() {
+	l.inSlices(new(removal).run)
+}
+
+// removal is a walk through all slots of a loop.
+type removal struct{ cursor uint32 }
+
+// run looks at slots for a slice of time, and is true when it has seen all.
+func (r *removal) run(l *loop) bool {
+	begin := l.micros()
+	for ; r.cursor < l.slab.slots(); r.cursor++ {
+		c := l.slab.at(r.cursor)
+		closes := c.state == open && c.hub.now.Load().gone
+		if (closes || r.cursor%64 == 63) && l.since(begin) > slice {
+			return false
+		}
+		if closes {
 			l.dismiss(c, ws.StatusGoingAway, metrics.ReasonHubRemoved, "hub removed")
 		}
-	})
+	}
 	return true
 }

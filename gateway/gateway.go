@@ -141,17 +141,18 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.addr = listeners[0].Addr()
+	defer func() {
+		if err != nil {
+			closeAll(listeners)
+		}
+	}()
 	if err := g.configure(o.Config); err != nil {
-		closeAll(listeners)
 		return nil, err
 	}
 	for i := range o.Metrics.Loops() {
 		l, err := newLoop(g, i)
 		if err != nil {
-			closeAll(listeners)
-			for _, l := range g.loops {
-				l.stop()
-			}
+			g.forsake()
 			return nil, err
 		}
 		g.loops = append(g.loops, l)
@@ -165,6 +166,18 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 	g.export()
 	return g, nil
+}
+
+// forsake closes what a node has that could not be made whole: the loops, and
+// what its configuration has opened.
+func (g *Gateway) forsake() {
+	for _, l := range g.loops {
+		l.stop()
+	}
+	g.hush() // upstreams have been sent nothing
+	for _, h := range g.hubs {
+		g.end(h.now.Load())
+	}
 }
 
 // keepAlive is for parked sessions, whose heartbeat is suspended.
@@ -354,24 +367,26 @@ func (g *Gateway) configure(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	gone := len(g.hubs)
+	removed := false
 	for _, hs := range g.enact(r) {
+		removed = removed || hs.gone
 		g.retire(hs, 2*time.Duration(cfg.Limits.Close)+retireTime)
 	}
 	drain := cfg.Drain
 	g.drainConfig.Store(&drain)
-	g.budget.SetLimit(g.buffered)
+	buffered := g.buffered
 	if cfg.Limits.Buffered > 0 {
-		g.budget.SetLimit(int64(cfg.Limits.Buffered))
+		buffered = int64(cfg.Limits.Buffered)
 	}
+	g.budget.SetLimit(buffered) // once: loops and requests take from it meanwhile
 	shares := ShareDescriptors(g.limit, cfg)
 	g.http.limit.Store(int64(shares.HTTP))
 	if wanted := cfg.Limits.Connections; wanted > shares.Connections {
 		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", shares.Connections, "descriptors", g.limit)
 	}
-	if gone > 0 {
+	if removed {
 		for _, l := range g.loops {
-			l.post(letter{run: (*loop).closeRemovedHubs}, 0)
+			l.closeRemovedHubs()
 		}
 	}
 	return nil

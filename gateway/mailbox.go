@@ -74,11 +74,11 @@ func (l *loop) readMail(netpoll.Event) {
 		if m.next == len(m.out) && !m.swap() {
 			return
 		}
-		if i&15 == 15 && !l.over && time.Since(start) > slice {
+		lt := &m.out[m.next]
+		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && time.Since(start) > slice {
 			l.waker.Wake() // the rest after the sockets
 			return
 		}
-		lt := &m.out[m.next]
 		if lt.run != nil {
 			if !l.runLetter(lt.run) && !l.over {
 				l.waker.Wake()
@@ -128,6 +128,17 @@ func (l *loop) runLetter(run func(*loop) bool) (done bool) {
 		}
 	}()
 	return run(l)
+}
+
+// inSlices has f called on the loop until it returns true. Each time is a
+// letter of its own: sockets, ticks and other mail have their turn in between.
+func (l *loop) inSlices(f func(*loop) bool) bool {
+	return l.post(letter{run: func(l *loop) bool {
+		if !f(l) {
+			l.inSlices(f)
+		}
+		return true
+	}}, 0)
 }
 
 // deliver reads a letter to one session.
