@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/textproto"
@@ -24,7 +23,7 @@ type petition struct {
 
 var (
 	errNoVerdict = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the upstream does not answer"}
-	errNoKeySet  = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "tokens of this issuer cannot be verified now"}
+	errNoKeySet  = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the key set of the token's issuer cannot be had now"}
 	errGroups    = &handshake.Error{Status: http.StatusForbidden, Reason: "too many groups"}
 )
 
@@ -42,15 +41,18 @@ func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte
 			return
 		}
 		l.present(c, hs, nil, head, rest)
-	case hs.clients.Local(token):
-		client, err := hs.clients.Verify(context.Background(), token, string(l.head.Host), time.Now())
-		if err != nil {
-			l.refuse(c, l.g.untrusted(err))
+	default:
+		way := hs.clients.Way(token)
+		if way == auth.AtOnce {
+			client, err := hs.clients.Verify(token, string(l.head.Host), time.Now())
+			if err != nil {
+				l.refuse(c, l.g.untrusted(err))
+				return
+			}
+			l.present(c, hs, client, head, rest)
 			return
 		}
-		l.present(c, hs, client, head, rest)
-	default:
-		if !l.wait(c, nil, head, rest) || !l.verify(c, hs, token, string(l.head.Host)) {
+		if !l.wait(c, nil, head, rest) || !l.verify(c, hs, way, token, string(l.head.Host)) {
 			l.refuse(c, errBusy)
 		}
 	}
@@ -103,12 +105,11 @@ func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
 }
 
 // verify has a token verified beside the loop. It is false when too many are.
-func (l *loop) verify(c *client, hs *hubSettings, token, host string) bool {
+// Those whose key has to be fetched wait in a list of their issuer, and so are
+// not in the way of the others.
+func (l *loop) verify(c *client, hs *hubSettings, way auth.Way, token, host string) bool {
 	ref := c.ref()
-	began := l.g.beside.try(func() {
-		ctx, cancel := context.WithTimeout(l.g.looping, verifyTime)
-		defer cancel()
-		client, err := hs.clients.Verify(ctx, token, host, time.Now())
+	then := func(client *auth.Client, err error) {
 		l.post(letter{run: func(l *loop) bool {
 			if c := l.slab.find(ref); c != nil && c.state == asking {
 				defer c.guard()
@@ -117,15 +118,17 @@ func (l *loop) verify(c *client, hs *hubSettings, token, host string) bool {
 			}
 			return true
 		}}, 0)
-	})
+	}
+	if way == auth.Fetched {
+		hs.clients.Await(token, host, l.g.settings.Load().awaiting, then)
+		return true
+	}
+	began := l.g.beside.try(func() { then(hs.clients.Verify(token, host, time.Now())) })
 	if !began {
 		l.g.metrics.Reached(metrics.LimitVerifications)
 	}
 	return began
 }
-
-// verifyTime bounds the verification of a token, key set fetches included.
-const verifyTime = 10 * time.Second
 
 // verified goes on with a client whose token has been looked at.
 func (l *loop) verified(c *client, client *auth.Client, err error) {
@@ -133,6 +136,9 @@ func (l *loop) verified(c *client, client *auth.Client, err error) {
 	switch {
 	case errors.As(err, &e) && e.Reason == auth.ReasonKeys: // its issuer's could not be had, and may be later
 		l.g.distrusted(err)
+		if errors.Is(err, auth.ErrCrowded) {
+			l.g.metrics.Reached(metrics.LimitKeySets)
+		}
 		l.refuse(c, errNoKeySet)
 		return
 	case err != nil:

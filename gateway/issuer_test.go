@@ -59,3 +59,10 @@ func (i *issuer) token(t *testing.T, user string) string {
 	}
 	return signed
 }
+
+// serve returns the URL of a server that ends with the test.
+func serve(t *testing.T, h http.HandlerFunc) string {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}

@@ -212,6 +212,8 @@ func result(e *handshake.Error) metrics.Result {
 			return metrics.ResultUnavailable
 		case errNoVerdict:
 			return metrics.ResultUpstream
+		case errNoKeySet:
+			return metrics.ResultKeySet
 		}
 		return metrics.ResultOverloaded
 	}

@@ -40,6 +40,7 @@ type settings struct {
 	head, headers            int          // request head: bytes, fields
 	headTime                 session.Tick
 	pending                  int64 // handshakes under way of each kind, a node
+	awaiting                 int   // of those, tokens that wait for the key set of an issuer
 	connections              int64 // sessions, a node
 	descriptors              int64 // of all clients together
 	messageAge               session.Tick
@@ -107,6 +108,7 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		headers:    lim.Headers,
 		headTime:   ticks(lim.Handshake),
 		pending:    int64(lim.PendingHandshakes),
+		awaiting:   max(1, lim.PendingHandshakes/8),
 		messageAge: ticks(lim.MessageAge),
 		control:    session.NewRate(float64(lim.ControlRate), lim.ControlBurst),
 		queue:      int(lim.Queue),

@@ -110,6 +110,7 @@ const (
 	ResultUnauthorized        // 401
 	ResultForbidden           // 403: refused by the upstream, or a token of another hub
 	ResultUpstream            // 503: the upstream did not answer the connect event
+	ResultKeySet              // 503: the key set of the token's issuer could not be had
 	ResultClientGone          // the client went away first
 	ResultHTTP                // no upgrade: handed to the HTTP server
 
@@ -131,6 +132,7 @@ func (r Result) String() string {
 		ResultUnauthorized: "unauthorized",
 		ResultForbidden:    "forbidden",
 		ResultUpstream:     "upstream",
+		ResultKeySet:       "key_set",
 		ResultClientGone:   "client_gone",
 		ResultHTTP:         "http",
 	}[r]
@@ -294,6 +296,7 @@ const (
 	LimitBuffered                       // bytes in buffers, of which newcomers may not have the last tenth
 	LimitVerifications                  // tokens that are verified beside the loops
 	LimitDescriptors                    // descriptors that clients may take
+	LimitKeySets                        // tokens that wait for the key set of an issuer
 	LimitGroups                         // groups of a session
 	LimitMailbox                        // bytes of pushes that wait for a loop
 	LimitHTTPConnections                // connections of the HTTP server
@@ -313,6 +316,7 @@ func (l Limit) String() string {
 		LimitBuffered:          "buffered",
 		LimitVerifications:     "verifications",
 		LimitDescriptors:       "descriptors",
+		LimitKeySets:           "key_sets",
 		LimitGroups:            "groups",
 		LimitMailbox:           "mailbox",
 		LimitHTTPConnections:   "http_connections",

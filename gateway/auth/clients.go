@@ -1,9 +1,7 @@
 package auth
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -82,26 +80,73 @@ func (c *Clients) Close() {
 	}
 }
 
-// Local reports whether Verify of this token neither waits for anything nor
-// computes for long, so that a loop may call it.
-func (c *Clients) Local(token string) bool {
-	if len(c.issuers) == 0 {
-		return true
+// Way is how a token is to be verified.
+type Way uint8
+
+const (
+	AtOnce  Way = iota // by Verify, which computes so little that a loop may call it
+	Beside             // by Verify, which checks a signature of an issuer: in another goroutine
+	Fetched            // by Await: the key is not known, and its issuer may have published it
+)
+
+// Way returns how a token is to be verified. It never waits.
+func (c *Clients) Way(token string) Way {
+	if len(c.issuers) == 0 || strings.HasPrefix(token, commonHeader) {
+		return AtOnce
 	}
-	encoded, _, _ := strings.Cut(token, ".")
-	if encoded == "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9" { // {"alg":"HS256","typ":"JWT"}
-		return true
+	claims := jwt.MapClaims{}
+	t, _, err := c.parser.ParseUnverified(token, claims)
+	if err != nil || t.Method == jwt.SigningMethodHS256 {
+		return AtOnce
 	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil {
-		return true // Verify gets no further
+	by := c.issuer(claims)
+	if by == nil {
+		return AtOnce
 	}
-	// As the parser does it: a struct would take "ALG" for alg.
-	var header map[string]any
-	if json.Unmarshal(text, &header) != nil {
-		return true
+	switch _, err := by.key(t); {
+	case err == nil:
+		return Beside
+	case errors.Is(err, errUnknownKey):
+		return Fetched
 	}
-	return header["alg"] == jwt.SigningMethodHS256.Alg()
+	return AtOnce
+}
+
+// commonHeader begins the tokens of access keys: {"alg":"HS256","typ":"JWT"}.
+const commonHeader = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+
+// ErrCrowded refuses a token for whose issuer's key set too many others wait.
+var ErrCrowded error = &Error{ReasonKeys, "too many tokens wait for the key set of the token's issuer"}
+
+// Await verifies a token when the key set of its issuer has been fetched again,
+// and calls then, once, with what Verify says: from the goroutine of the fetch,
+// which then must not hold up; or before it returns, if nothing is fetched
+// because that has just been done, or because most others wait for it already,
+// of which the error is ErrCrowded. A waiting token costs its own memory, and no
+// goroutine. Nobody waits for longer than a fetch may take.
+func (c *Clients) Await(token, host string, most int, then func(*Client, error)) {
+	verify := func() { then(c.Verify(token, host, time.Now())) }
+	claims := jwt.MapClaims{}
+	var by *issuer
+	if _, _, err := c.parser.ParseUnverified(token, claims); err == nil {
+		by = c.issuer(claims)
+	}
+	if by == nil {
+		verify()
+		return
+	}
+	switch waits, full := by.keys.await(most, verify); {
+	case full:
+		then(nil, ErrCrowded)
+	case !waits:
+		verify()
+	}
+}
+
+// issuer returns who says to have issued a token, nil if it is not known.
+func (c *Clients) issuer(claims jwt.MapClaims) *issuer {
+	iss, _ := claims["iss"].(string)
+	return c.issuers[iss]
 }
 
 // Verify returns who the bearer of a token is. It accepts two kinds:
@@ -112,25 +157,28 @@ func (c *Clients) Local(token string) bool {
 // endpoint.
 //
 // A token of an issuer is signed by one of the algorithms that the issuer may
-// use, with the key of the issuer's set that its kid names; it must have one.
-// Its aud must contain the one configured, if any. An issuer may give roles and
+// use, with the key of the issuer's set that its kid names, or, without a kid,
+// with the only one that suits. Its aud must contain the one configured, if any. An issuer may give roles and
 // groups like an access key.
 //
 // Both must have an exp, and must not be used before their nbf; a minute of
-// difference between clocks is allowed for both. ctx bounds the waiting for a
-// key set. How long a token may be is for whoever reads it from a request. The
-// error is an *Error.
-func (c *Clients) Verify(ctx context.Context, token, host string, now time.Time) (*Client, error) {
+// difference between clocks is allowed for both. How long a
+// token may be is for whoever reads it from a request. Verify never waits: for
+// keys that are not known see Way. The error is an *Error.
+func (c *Clients) Verify(token, host string, now time.Time) (*Client, error) {
 	var by *issuer // nil: an access key
 	claims, err := verify(c.parser, token, func(t *jwt.Token, claims jwt.MapClaims) (any, error) {
 		if t.Method == jwt.SigningMethodHS256 {
 			return c.keys.verification()
 		}
-		iss, _ := claims["iss"].(string)
-		if by = c.issuers[iss]; by == nil {
+		if by = c.issuer(claims); by == nil {
 			return nil, &Error{ReasonIssuer, "the token's issuer is not known to the hub"}
 		}
-		return by.key(ctx, t)
+		key, err := by.key(t)
+		if errors.Is(err, errUnknownKey) {
+			return nil, by.keys.missing()
+		}
+		return key, err
 	})
 	if err != nil {
 		return nil, err

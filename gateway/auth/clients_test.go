@@ -38,6 +38,20 @@ func newTestClients(t testing.TB, o ClientsOptions) *Clients {
 	return c
 }
 
+// verifyIn verifies a token as the gateway does: it waits for a key set if it
+// must, and until ctx ends.
+func verifyIn(ctx context.Context, c *Clients, token, host string, now time.Time) (*Client, error) {
+	if c.Way(token) == Fetched {
+		fetched := make(chan struct{})
+		c.Await(token, host, 1000, func(*Client, error) { close(fetched) })
+		select {
+		case <-fetched:
+		case <-ctx.Done():
+		}
+	}
+	return c.Verify(token, host, now)
+}
+
 // reason returns why a token was refused, reasons if it was not.
 func reason(err error) Reason {
 	var e *Error
@@ -140,11 +154,11 @@ func TestTokensAreRefusedForTheRightReason(t *testing.T) {
 		{"role a list of numbers", hs256(t, jwt.MapClaims{"role": []int{7}}), ReasonRole},
 		{"groups an object", hs256(t, jwt.MapClaims{"webpubsub.group": map[string]any{}}), ReasonRole},
 	} {
-		got, err := c.Verify(context.Background(), test.token, host, now)
+		got, err := c.Verify(test.token, host, now)
 		if reason(err) != test.want || (err == nil) != (got != nil) {
 			t.Errorf("%s: %v, %v", test.name, got, err)
 		}
-		if !c.Local(test.token) {
+		if c.Way(test.token) != AtOnce {
 			t.Errorf("%s: not local, and there is no issuer", test.name)
 		}
 		if err != nil && len(test.token) > 20 && (strings.Contains(err.Error(), test.token) || strings.Contains(err.Error(), signature)) {
@@ -158,7 +172,7 @@ func TestTokensAreRefusedForTheRightReason(t *testing.T) {
 func TestATokenExpiresWithTheLeewayOnlyIfItWasNeeded(t *testing.T) {
 	c := newTestClients(t, ClientsOptions{Hub: "chat", Keys: NewKeys([]string{testKey})})
 	for exp, want := range map[int64]int64{60: 60, 1: 1, 0: 60, -1: 59, -59: 1} {
-		got, err := c.Verify(context.Background(), hs256(t, jwt.MapClaims{"exp": now.Unix() + exp}), host, now)
+		got, err := c.Verify(hs256(t, jwt.MapClaims{"exp": now.Unix() + exp}), host, now)
 		if err != nil || got.Expires.Unix() != now.Unix()+want {
 			t.Errorf("exp in %d s: %+v, %v; want its end in %d s", exp, got, err, want)
 		}
@@ -168,7 +182,7 @@ func TestATokenExpiresWithTheLeewayOnlyIfItWasNeeded(t *testing.T) {
 func TestHubsWithoutAKeyAcceptNoAccessKey(t *testing.T) {
 	for _, keys := range []*Keys{nil, NewKeys(nil)} {
 		c := newTestClients(t, ClientsOptions{Hub: "chat", Keys: keys})
-		if _, err := c.Verify(context.Background(), hs256(t, jwt.MapClaims{}), host, now); reason(err) != ReasonKeys {
+		if _, err := c.Verify(hs256(t, jwt.MapClaims{}), host, now); reason(err) != ReasonKeys {
 			t.Errorf("%v", err)
 		}
 		if _, err := keys.ClientToken(ClientClaims{Hub: "chat"}); !errors.Is(err, ErrNoKey) {
@@ -186,7 +200,7 @@ func TestClaimsReachTheBackendAsTexts(t *testing.T) {
 		"exp": 1800000060, "text": "a<b>", "yes": true, "no": false, "large": int64(9007199254740993), "half": 0.5, "nothing": nil,
 		"list": []any{"a", 1, true, nil, []any{2}, map[string]any{"k": "<"}}, "empty": []any{}, "object": map[string]any{"a": []int{1}},
 	})
-	got, err := c.Verify(context.Background(), token, host, now)
+	got, err := c.Verify(token, host, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +221,7 @@ func TestMintedTokensAreAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Now()
-	got, err := c.Verify(context.Background(), token, "10.0.0.1:8080", at)
+	got, err := c.Verify(token, "10.0.0.1:8080", at)
 	if err != nil || got.User != "ann" || got.Expires.Before(at.Add(-time.Second)) || got.Expires.After(at.Add(time.Second)) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -217,7 +231,7 @@ func BenchmarkVerifyHS256(b *testing.B) {
 	c := newTestClients(b, ClientsOptions{Hub: "chat", Keys: NewKeys([]string{sdkKey})})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.Verify(context.Background(), sdkClientToken, host, sdkTime); err != nil {
+		if _, err := c.Verify(sdkClientToken, host, sdkTime); err != nil {
 			b.Fatal(err)
 		}
 	}

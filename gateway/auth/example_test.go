@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -30,7 +29,7 @@ func ExampleKeys_ClientToken() {
 		return
 	}
 	defer clients.Close()
-	client, err := clients.Verify(context.Background(), token, "ws.example.com", time.Now())
+	client, err := clients.Verify(token, "ws.example.com", time.Now())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -73,13 +72,17 @@ func (i *issuer) allows(algorithm string) bool {
 	return algorithm == "RS256" || algorithm == "ES256" || algorithm == "EdDSA"
 }
 
-// key returns the key that t says it is signed with.
-func (i *issuer) key(ctx context.Context, t *jwt.Token) (any, error) {
+// key returns the key that t is signed with if it is known, errUnknownKey if it
+// may be in the next key set, or an *Error. It never waits.
+func (i *issuer) key(t *jwt.Token) (any, error) {
 	if !i.allows(t.Method.Alg()) {
 		return nil, &Error{ReasonSignature, "the token's algorithm is not allowed to its issuer"}
 	}
-	if kid, ok := t.Header["kid"].(string); !ok || kid == "" {
-		return nil, &Error{ReasonSignature, "the token does not name its key (kid)"}
+	kid := ""
+	if value, ok := t.Header["kid"]; ok {
+		if kid, ok = value.(string); !ok {
+			return nil, &Error{ReasonSignature, "the name of the token's key (kid) is not a string"}
+		}
 	}
-	return i.keys.key(ctx, t)
+	return i.keys.find(t.Method, kid)
 }

@@ -184,7 +184,7 @@ func TestTokensOfIssuersAreVerified(t *testing.T) {
 		{"audience", sign(t, other.method, other.key, kid("other"), jwt.MapClaims{"iss": "https://other.example", "aud": []string{"news", "chat"}}), reasons},
 		{"an access key beside", hs256(t, jwt.MapClaims{"sub": "ann"}), reasons},
 	} {
-		got, err := c.Verify(context.Background(), test.token, host, now)
+		got, err := verifyIn(context.Background(), c, test.token, host, now)
 		if reason(err) != test.want || err == nil && got.User != "ann" && test.name != "audience" {
 			t.Errorf("%s: %+v, %v", test.name, got, err)
 		}
@@ -205,7 +205,7 @@ func TestOnlyAccessKeysAreVerifiedOnALoop(t *testing.T) {
 		{"nothing", "", true},
 		{"no token", "hello", true},
 	} {
-		if got := c.Local(test.token); got != test.want {
+		if got := c.Way(test.token) == AtOnce; got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}

@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -27,8 +23,11 @@ const (
 
 // keySet is the published keys of an issuer. It is fetched every hour, and when
 // a token names a key that is not in it, but not more often than every
-// fetchPause, whatever tokens people send. The last good set stays in force
-// until there is another.
+// fetchPause, whatever tokens people send: in between, what is not in it is not
+// there. The last good set stays in force until there is another.
+//
+// Those who wait for a fetch are a list, of a bound that they bring along: they
+// cost no goroutine, and are in nobody's way whose key is known.
 type keySet struct {
 	url    string
 	client *http.Client
@@ -40,14 +39,12 @@ type keySet struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	mu     sync.Mutex
-	began  time.Time     // when the last fetch began
-	flight chan struct{} // closed at the end of the fetch under way, nil if none is
-	failed bool          // the last one
+	mu      sync.Mutex
+	began   time.Time     // when the last fetch began
+	flight  chan struct{} // closed at the end of the fetch under way, nil if none is
+	failed  bool          // the last one
+	waiters []func()      // called at the end of the fetch under way
 }
-
-// keys finds keys in a set that was fetched.
-type keys struct{ keyfunc.Keyfunc }
 
 func newKeySet(url string, client *http.Client, log *slog.Logger) *keySet {
 	s := &keySet{url: url, client: client, log: log}
@@ -71,33 +68,46 @@ func (s *keySet) close() {
 	s.done.Wait()
 }
 
-// key returns the key that t names by its kid, if it is one for t's algorithm.
-func (s *keySet) key(ctx context.Context, t *jwt.Token) (any, error) {
-	key, err := s.find(ctx, t)
-	if errors.Is(err, jwkset.ErrKeyNotFound) && s.refresh(ctx) {
-		key, err = s.find(ctx, t)
-	}
-	switch {
-	case err == nil:
-		return key, nil
-	case s.known.Load() == nil:
-		return nil, &Error{ReasonKeys, "the key set of the token's issuer could not be had"}
-	}
-	return nil, &Error{ReasonSignature, "the token's issuer has no such key for its algorithm"}
-}
-
-func (s *keySet) find(ctx context.Context, t *jwt.Token) (any, error) {
+// find returns the key that a token names, errUnknownKey if it is not in the
+// set that is known, or an *Error. It never waits.
+func (s *keySet) find(method jwt.SigningMethod, kid string) (any, error) {
 	known := s.known.Load()
 	if known == nil {
-		return nil, jwkset.ErrKeyNotFound
+		return nil, errUnknownKey
 	}
-	return known.KeyfuncCtx(ctx)(t)
+	return known.find(method, kid)
+}
+
+// missing says why a key is not known: because the issuer has none, or because
+// nobody can say.
+func (s *keySet) missing() *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known.Load() == nil || s.failed || s.ctx.Err() != nil {
+		return &Error{ReasonKeys, "the key set of the token's issuer cannot be had now"}
+	}
+	return &Error{ReasonSignature, "the token's issuer has no such key for its algorithm"}
+}
+
+// await has f called at the end of the fetch under way, or of one that it
+// begins. It is false if none may begin now. full: as many as may are waiting.
+func (s *keySet) await(most int, f func()) (waits, full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.begin():
+		return false, false
+	case len(s.waiters) >= most:
+		return false, true
+	}
+	s.waiters = append(s.waiters, f)
+	return true, false
 }
 
 // keepFresh fetches now and then, until the set is closed.
 func (s *keySet) keepFresh() {
 	for {
-		s.refresh(s.ctx)
+		s.refresh()
 		s.mu.Lock()
 		wait := fetchEvery
 		if s.failed {
@@ -112,47 +122,58 @@ func (s *keySet) keepFresh() {
 	}
 }
 
-// refresh fetches the set, or waits for the fetch that is under way. It reports
-// false if the last fetch is too recent, or ctx ended before this one.
-func (s *keySet) refresh(ctx context.Context) bool {
+// refresh fetches the set, or waits for the fetch that is under way, unless the
+// last one is too recent.
+func (s *keySet) refresh() {
 	s.mu.Lock()
-	if s.flight == nil {
-		if s.ctx.Err() != nil || !s.began.IsZero() && time.Since(s.began) < fetchPause {
-			s.mu.Unlock()
-			return false
-		}
-		s.began = time.Now()
-		s.flight = make(chan struct{})
-		s.done.Go(s.fly)
-	}
+	begun := s.begin()
 	flight := s.flight
 	s.mu.Unlock()
-	select {
-	case <-flight:
-		return true
-	case <-ctx.Done():
-		return false
+	if begun {
+		<-flight
 	}
 }
 
-// fly makes one fetch, for everybody who waits for it.
+// begin sees to it that a fetch is under way. It is false if the last one is
+// too recent, or the set is closed. The caller holds the lock.
+func (s *keySet) begin() bool {
+	switch {
+	case s.ctx.Err() != nil:
+		return false
+	case s.flight != nil:
+		return true
+	case !s.began.IsZero() && time.Since(s.began) < fetchPause:
+		return false
+	}
+	s.began = time.Now()
+	s.flight = make(chan struct{})
+	s.done.Go(s.fly)
+	return true
+}
+
+// fly makes one fetch, for everybody who waits for it, and serves them in the
+// order in which they came.
 func (s *keySet) fly() {
 	known, err := s.fetch()
 	if err == nil {
-		s.known.Store(known)
+		s.known.Store(&known)
 	} else if s.ctx.Err() == nil {
-		s.log.Warn("the key set could not be fetched; the last good one stays", "error", err)
+		s.log.Warn("the key set could not be fetched; the last good one stays", "err", err)
 	}
 	s.mu.Lock()
 	s.failed = err != nil
+	waiters := s.waiters
+	s.waiters = nil
 	close(s.flight)
 	s.flight = nil
 	s.mu.Unlock()
+	for _, served := range waiters {
+		served()
+	}
 }
 
-// fetch gets the set once. A set without a usable key is an error: it is more
-// likely a mistake than the wish to lock everybody out.
-func (s *keySet) fetch() (*keys, error) {
+// fetch gets the set once.
+func (s *keySet) fetch() (keys, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, fetchTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
@@ -176,33 +197,6 @@ func (s *keySet) fetch() (*keys, error) {
 		return nil, fmt.Errorf("longer than %d bytes", maxKeySet)
 	}
 	return parseKeySet(body)
-}
-
-// parseKeySet reads a JWK set (RFC 7517, section 5). Keys that are broken, of an
-// unknown kind or without a kid are left out.
-func parseKeySet(body []byte) (*keys, error) {
-	var set jwkset.JWKSMarshal
-	if err := json.Unmarshal(body, &set); err != nil {
-		return nil, errors.New("not a JWK set")
-	}
-	var usable []jwkset.JWK
-	for _, m := range set.Keys {
-		if k, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{}); err == nil && m.KID != "" {
-			usable = append(usable, k)
-		}
-	}
-	if len(usable) == 0 {
-		return nil, errors.New("no usable key in it")
-	}
-	storage := jwkset.NewMemoryStorage()
-	if err := storage.KeyReplaceAll(context.Background(), usable); err != nil {
-		return nil, err
-	}
-	find, err := keyfunc.New(keyfunc.Options{Storage: storage, UseWhitelist: []jwkset.USE{jwkset.UseSig, ""}})
-	if err != nil {
-		return nil, err
-	}
-	return &keys{find}, nil
 }
 
 // fetcher returns the client for key sets: who redirects one could redirect it

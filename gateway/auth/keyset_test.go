@@ -3,11 +3,14 @@ package auth
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +29,7 @@ func inBubble(t *testing.T, p *publisher, f func(t *testing.T, c *Clients)) {
 }
 
 func verifyNow(c *Clients, token string) Reason {
-	_, err := c.Verify(context.Background(), token, host, now)
+	_, err := verifyIn(context.Background(), c, token, host, now)
 	return reason(err)
 }
 
@@ -156,12 +159,6 @@ func TestAFetchThatHangsEnds(t *testing.T) {
 		}
 		time.Sleep(fetchRetry)
 		<-h.asked
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began = time.Now()
-		if _, err := c.Verify(ctx, token, host, now); reason(err) != ReasonKeys || time.Since(began) != time.Second {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
 		began = time.Now()
 		c.Close() // while the fetch hangs
 		if time.Since(began) != 0 {
@@ -169,6 +166,105 @@ func TestAFetchThatHangsEnds(t *testing.T) {
 		}
 		if r := verifyNow(c, token); r != ReasonKeys {
 			t.Errorf("after Close: %v", r)
+		}
+	})
+}
+
+// Who waits for a key set is in nobody's way, costs no goroutine, and is one of
+// so many at most.
+func TestThoseWhoWaitForAKeySetAreAListOfABound(t *testing.T) {
+	known, unknown, other := newSigner(t, "known", jwt.SigningMethodES256), newSigner(t, "unknown", jwt.SigningMethodES256), newSigner(t, "other", jwt.SigningMethodES256)
+	p, q := newPublisher(set(known.jwk(t, "ES256", ""))), newPublisher(set(other.jwk(t, "ES256", "")))
+	good, bad := known.token(t, corp), unknown.token(t, corp)
+	synctest.Test(t, func(t *testing.T) {
+		gate := &gated{RoundTripper: hosts{"id.example": p, "other.example": q}}
+		c := newTestClients(t, ClientsOptions{
+			Hub: "chat", Keys: NewKeys([]string{testKey}), Client: &http.Client{Transport: gate},
+			Issuers: append(corpAt("https://id.example/keys"), Issuer{Name: "other", Issuer: "https://other.example", JWKS: "https://other.example/keys"}),
+		})
+		synctest.Wait()
+		time.Sleep(fetchPause)
+		gate.shut.Store(true)
+		const most = 300
+		before := 0
+		verdicts := make(chan error, most)
+		crowded := 0
+		for i := range most + 20 {
+			c.Await(bad, host, most, func(_ *Client, err error) {
+				if errors.Is(err, ErrCrowded) {
+					crowded++
+				} else {
+					verdicts <- err
+				}
+			})
+			if synctest.Wait(); i == 0 {
+				before = runtime.NumGoroutine()
+			}
+		}
+		if got := runtime.NumGoroutine(); got != before || crowded != 20 || len(verdicts) != 0 {
+			t.Errorf("%d goroutines, %d before; %d crowded out, %d served", got, before, crowded, len(verdicts))
+		}
+		for name, one := range map[string]string{"known": good, "of another issuer": other.token(t, "https://other.example"), "of an access key": hs256(t, jwt.MapClaims{})} {
+			if c.Way(one) == Fetched || verifyNow(c, one) != reasons {
+				t.Errorf("a token %s has to wait", name)
+			}
+		}
+		time.Sleep(fetchTime)
+		synctest.Wait()
+		if len(verdicts) != most || c.Way(good) != Beside {
+			t.Errorf("%d served", len(verdicts))
+		}
+		for range len(verdicts) {
+			if err := <-verdicts; reason(err) != ReasonKeys { // nobody can say whether there is such a key
+				t.Errorf("the fetch failed: %v", err)
+			}
+		}
+		if r := verifyNow(c, bad); r != ReasonKeys {
+			t.Errorf("between the fetches: %v", r)
+		}
+		gate.shut.Store(false)
+		p.publish(http.StatusOK, set(known.jwk(t, "ES256", ""), unknown.jwk(t, "ES256", "")))
+		time.Sleep(fetchPause)
+		if r := verifyNow(c, bad); r != reasons {
+			t.Errorf("published meanwhile: %v", r)
+		}
+	})
+}
+
+// gated hangs while it is shut.
+type gated struct {
+	http.RoundTripper
+	shut atomic.Bool
+}
+
+func (g *gated) RoundTrip(r *http.Request) (*http.Response, error) {
+	if g.shut.Load() {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return g.RoundTripper.RoundTrip(r)
+}
+
+// hosts is a network.
+type hosts map[string]http.RoundTripper
+
+func (h hosts) RoundTrip(r *http.Request) (*http.Response, error) { return h[r.URL.Host].RoundTrip(r) }
+
+// Those who wait when a hub is taken away are told.
+func TestCloseEndsTheWaiting(t *testing.T) {
+	token := newSigner(t, "1", jwt.SigningMethodES256).token(t, corp)
+	synctest.Test(t, func(t *testing.T) {
+		h := hanging{make(chan struct{}, 1)}
+		c := newTestClients(t, ClientsOptions{Hub: "chat", Issuers: corpAt("https://id.example/keys"), Client: &http.Client{Transport: h}})
+		<-h.asked
+		verdict := make(chan error, 1)
+		c.Await(token, host, 1, func(_ *Client, err error) { verdict <- err })
+		if len(verdict) != 0 {
+			t.Errorf("not waiting: %v", <-verdict)
+		}
+		c.Close()
+		if err := <-verdict; reason(err) != ReasonKeys {
+			t.Errorf("after Close: %v", err)
 		}
 	})
 }
@@ -191,7 +287,7 @@ func TestAKeySetServerMayBeDownSlowOrEndless(t *testing.T) {
 	for name, url := range map[string]string{"down": down.URL, "endless": endless, "slow": slow, "redirecting": redirecting} {
 		c := newTestClients(t, ClientsOptions{Hub: "chat", Issuers: corpAt(url)})
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		if _, err := c.Verify(ctx, token, host, now); reason(err) != ReasonKeys {
+		if _, err := verifyIn(ctx, c, token, host, now); reason(err) != ReasonKeys {
 			t.Errorf("%s: %v", name, err)
 		}
 		cancel()
