@@ -50,6 +50,10 @@ func (q *line) oldest(waits func(ticket) bool) (t ticket, ok bool) {
 	return t, ok
 }
 
+// evictions is how many go when one comes: one would do, but when a reload has
+// lowered the bound, all that are over it at once would hold up the loop.
+const evictions = 2
+
 // share is how many silent clients, and departing ones, the loop may have.
 func (l *loop) share() int {
 	n := int64(len(l.g.loops))
@@ -98,8 +102,10 @@ func (l *loop) quieten(c *client) {
 	}
 	most := l.share()
 	l.silent.join(c, most, l.isSilent)
-	for l.silent.waiting > most && l.evictSilent() {
-		l.g.metrics.Reached(metrics.LimitSilent)
+	for range evictions {
+		if l.silent.waiting > most && l.evictSilent() {
+			l.g.metrics.Reached(metrics.LimitSilent)
+		}
 	}
 }
 
@@ -121,8 +127,11 @@ func (l *loop) evictSilent() bool {
 
 // hurry bounds the departing ones.
 func (l *loop) hurry() {
-	for most := l.share(); l.departing.waiting > most && l.evictDeparting(); {
-		l.g.metrics.Reached(metrics.LimitDeparting)
+	most := l.share()
+	for range evictions {
+		if l.departing.waiting > most && l.evictDeparting() {
+			l.g.metrics.Reached(metrics.LimitDeparting)
+		}
 	}
 }
 

@@ -231,6 +231,34 @@ func TestRefusedClientsThatStayKeepNobodyOut(t *testing.T) {
 	})
 }
 
+// After a reload has lowered the bound, those over it do not go all at once, in
+// which time nobody would be served.
+func TestLowerBoundOfSilentSocketsIsReachedByAndBy(t *testing.T) {
+	bound := func(most int) func(*config.Config) {
+		return func(cfg *config.Config) {
+			cfg.Loops = 1
+			cfg.Limits.PendingHandshakes = most
+			cfg.Limits.Handshake = config.Duration(patience)
+		}
+	}
+	n := start(t, bound(100))
+	silent := func(want int) {
+		t.Helper()
+		n.connect()
+		eventually(t, fmt.Sprint(want, " are silent"), func() bool { return n.waits(heading) == want })
+	}
+	for i := range 100 {
+		silent(i + 1)
+	}
+	if err := n.Reload(reloaded(bound(10))); err != nil {
+		t.Fatal(err)
+	}
+	for left := 99; left >= 10; left-- { // one comes, two go
+		silent(left)
+	}
+	silent(10)
+}
+
 // A line forgets whom nobody waits for: it stays as short as its bound, and
 // keeps the order.
 func TestLineOfThoseWhoWaitStaysShort(t *testing.T) {
