@@ -27,8 +27,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/term"
 
 	"sluice/gateway"
@@ -390,8 +388,7 @@ func serveAdmin(inForce *atomic.Pointer[config.Config], g *gateway.Gateway, set 
 	if listen.Off() {
 		return func() {}, nil
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(set, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := metrics.NewRegistry(set)
 	ln, err := net.Listen("tcp", listen.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("admin: %w", err)

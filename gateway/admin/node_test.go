@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"sluice/gateway"
 	"sluice/gateway/admin"
@@ -59,8 +57,7 @@ func start(t *testing.T) *node {
 		"backed": {Upstream: config.DefaultUpstream(backend.URL), Anonymous: true},
 	}
 	set := metrics.New(metrics.Options{Loops: cfg.Loops, ProtocolErrorKinds: session.Kinds()})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(set, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry := metrics.NewRegistry(set)
 	g, err := gateway.New(gateway.Options{
 		Config: cfg, Log: slog.New(slog.DiscardHandler), Metrics: set, Buffered: 1 << 28,
 		Schemes: map[string]gateway.Open{"echo": echo.Open, "http": webhook.Open},
