@@ -439,6 +439,131 @@ func TestHandOverRefusesNobodyBelowTheLimit(t *testing.T) {
 	}
 }
 
+// Where the node's names are known, a request for another is refused: a foreign
+// page could have its own name lead here. Probes may call it what they like.
+func TestRequestsForOtherHostsAreMisdirected(t *testing.T) {
+	type on = map[string]bool // Host: whether it is served
+	for name, c := range map[string]struct {
+		endpoint string
+		hosts    []string
+		want     on
+	}{
+		"nothing said": {"", nil, on{"evil.example": true, "127.0.0.1": true}},
+		"an endpoint": {"https://ws.example.com:8443", nil, on{
+			"ws.example.com": true, "WS.Example.com.:80": true, "127.0.0.1:8080": true, "[::1]": true, "localhost:1": true,
+			"evil.example": false, "ws.example.com.evil.example": false, "evil-ws.example.com": false, "127.0.0.1.evil.example": false,
+		}},
+		"hosts": {"", []string{"ws.example.com", "10.0.0.7", "::2"}, on{
+			"ws.example.com:8080": true, "10.0.0.7": true, "[0::2]:80": true,
+			"evil.example": false, "127.0.0.1": false, "localhost": false, "[::1]": false, "10.0.0.70": false,
+		}},
+		"both": {"http://a.example", []string{"b.example"}, on{"a.example": true, "b.example": true, "c.example": false, "127.0.0.1": false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := start(t, func(cfg *config.Config) {
+				withAPIKey(cfg)
+				cfg.Endpoint, cfg.Hosts = c.endpoint, c.hosts
+			})
+			for host, served := range c.want {
+				for say, status := range map[string]int{
+					request("/"):  http.StatusSwitchingProtocols,
+					post("hello"): http.StatusAccepted,
+					"GET / HTTP/1.1\r\nHost: sluice.test\r\n\r\n": http.StatusOK,
+					healthCheck + request("/"):                    http.StatusSwitchingProtocols,
+					healthCheck:                                   http.StatusOK,
+				} {
+					p := n.connect()
+					p.say(strings.ReplaceAll(say, "sluice.test", host))
+					if strings.HasPrefix(say, healthCheck) {
+						p.wantBody(http.StatusOK, "ok\n")
+						if say == healthCheck {
+							p.Close()
+							continue
+						}
+					}
+					if !served {
+						status = http.StatusMisdirectedRequest
+					}
+					if r, err := http.ReadResponse(p.r, nil); err != nil || r.StatusCode != status {
+						t.Errorf("%s, %.12q…: %+v, %v, want status %d", host, say, r, err, status)
+					}
+					p.Close()
+				}
+			}
+			n.settled()
+		})
+	}
+}
+
+// A reload changes the names, too.
+func TestHostsAreReloaded(t *testing.T) {
+	cfg := config.Default()
+	cfg.Hosts = []string{"a.example"}
+	n := start(t, nil)
+	if err := n.Reload(cfg); err != nil {
+		t.Fatal(err)
+	}
+	p := n.connect()
+	p.say(request("/"))
+	p.wantStatus(http.StatusMisdirectedRequest)
+	p.wantAnswerEnd()
+}
+
+// A hub is at its path however that is escaped, for clients as for backends; a
+// path that could be taken for another is refused to both.
+func TestHubsAreAtTheirEscapedPaths(t *testing.T) {
+	n := start(t, func(cfg *config.Config) {
+		withAPIKey(cfg)
+		hub := cfg.Hubs["default"]
+		hub.Paths = []string{"/", "/caf%C3%A9", "/100%25"}
+		cfg.Hubs["default"] = hub
+	})
+	for path, status := range map[string]int{
+		"/client/hubs/default":        101,
+		"/client/hubs/d%65f%61ult":    101,
+		"/cl%69ent/hubs/default":      101,
+		"/caf%c3%a9":                  101,
+		"/caf\xc3\xa9":                101,
+		"/100%25":                     101,
+		"/100%2525":                   404,
+		"/client/hubs/d%2565fault":    404,
+		"/client/hubs/def%2Fault":     400,
+		"/client%2Fhubs/default":      400,
+		"/client/hubs/default%00":     400,
+		"/client/hubs/default%0d%0a":  400,
+		"/client/hubs/default%":       400,
+		"/client/hubs/default%4":      400,
+		"/client/hubs/default%zz":     400,
+		"/client/hubs/default/":       404,
+		"/client/hubs/%2e%2e/default": 404,
+		"/client/hubs/default%7f":     400,
+	} {
+		p := n.connect()
+		p.say(request(path))
+		p.wantStatus(status)
+		p.Close()
+		if status == 101 {
+			status = http.StatusUpgradeRequired
+		}
+		q := n.connect()
+		q.say("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		q.wantStatus(status)
+		q.Close()
+	}
+	for hub, status := range map[string]int{
+		"default": 202, "d%65f%61ult": 202, "d%2565fault": 404, "def%2Fault": 400, "default%00": 400, "default%0d%0a": 400,
+		"default%": 400, "default%4": 400, "default%zz": 400, "default%7f": 400,
+	} {
+		p := n.connect()
+		p.say(strings.Replace(post("hello"), "/hubs/default/", "/hubs/"+hub+"/", 1))
+		if r := p.wantAny(); r.StatusCode != status {
+			t.Errorf("push to %s: status %d, want %d", hub, r.StatusCode, status)
+		}
+		p.Close()
+	}
+	n.settled()
+}
+
 // Strangers on plain HTTP do not hold up a drain, nor fail it.
 func TestStrangersDoNotHoldADrain(t *testing.T) {
 	for name, say := range map[string]string{

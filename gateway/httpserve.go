@@ -40,24 +40,40 @@ func (h *httpSide) ServeHTTP(to http.ResponseWriter, from *http.Request) {
 
 // route answers a request.
 func (h *httpSide) route(w *answerWriter, r *http.Request) {
-	_, isHub := h.g.settings.Load().routes[r.URL.EscapedPath()]
-	switch {
-	case r.URL.Path == "/api/health":
+	s := h.g.settings.Load()
+	switch api := strings.HasPrefix(r.URL.Path, "/api/"); {
+	case r.URL.Path == "/api/health": // probes have any name for us
 		h.health(w, r)
-	case strings.HasPrefix(r.URL.Path, "/api/"):
+	case !s.hosts.allow([]byte(r.Host)) && api:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(errMisdirected.Status)
+		io.WriteString(w, `{"error":{"code":"MisdirectedRequest","message":"`+errMisdirected.Reason+`"}}`)
+	case !s.hosts.allow([]byte(r.Host)):
+		http.Error(w, errMisdirected.Reason, errMisdirected.Status)
+	case api:
 		h.serveAPI(w, r)
-	case r.URL.Path == "/":
+	case r.URL.Path == "/" && r.URL.RawPath == "":
 		if allowGet(w, r) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			io.WriteString(w, page)
 		}
-	case isHub:
+	default:
+		servePath(w, r, s)
+	}
+}
+
+// servePath answers a request for a path that only a hub could have.
+func servePath(w http.ResponseWriter, r *http.Request, s *settings) {
+	switch _, err := s.route([]byte(r.URL.EscapedPath())); err {
+	case nil:
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		http.Error(w, "this path speaks WebSocket", http.StatusUpgradeRequired)
-	default:
+	case errNoSuchHub:
 		http.NotFound(w, r)
+	default:
+		http.Error(w, "malformed path", http.StatusBadRequest)
 	}
 }
 

@@ -103,9 +103,12 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	if err := h.Check(); err != nil {
 		return nil, nil, err
 	}
-	hub := s.routes[string(h.Path)]
-	if hub == nil {
-		return nil, nil, errNoSuchHub
+	if !s.hosts.allow(h.Host) {
+		return nil, nil, errMisdirected
+	}
+	hub, err := s.route(h.Path)
+	if err != nil {
+		return nil, nil, err
 	}
 	hs := hub.now.Load()
 	if h.HasOrigin && !hs.origins.Allow(h.Origin, h.Host) {

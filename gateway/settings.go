@@ -31,7 +31,8 @@ func ticks(d config.Duration) session.Tick {
 // settings is what a configuration means to the loops: nothing is parsed or
 // looked up twice. It never changes; a reload puts another in its place.
 type settings struct {
-	routes    map[string]*hub // by path
+	routes    map[string]*hub // by path, without escapes
+	hosts     hosts
 	hubs      map[string]*hub // by name
 	endpoint  string          // base URL of the node
 	dataPlane *auth.DataPlane
@@ -100,6 +101,7 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	lim := &cfg.Limits
 	s := &settings{
 		routes:     make(map[string]*hub),
+		hosts:      hostsOf(cfg),
 		hubs:       make(map[string]*hub, len(cfg.Hubs)),
 		endpoint:   g.endpoint(cfg),
 		interval:   ticks(cfg.Heartbeat.Interval),
@@ -139,7 +141,8 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		s.hubs[name], r.next[h] = h, hs
 		s.routes["/client/hubs/"+name] = h
 		for _, path := range hc.Paths {
-			s.routes[path] = h
+			plain, _ := handshake.UnescapePath([]byte(path)) // which validation has tried
+			s.routes[string(plain)] = h
 		}
 	}
 	s.dataPlane = auth.NewDataPlane(func(name string) *auth.Keys {

@@ -66,14 +66,15 @@ func (v *validator) addresses(c *Config) {
 // hostName is RFC 1123, section 2.1, and the underscores that name services.
 var hostName = regexp.MustCompile(`^(?i:[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)(\.(?i:[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?))*$`)
 
-// hosts checks names that a Host field may have.
-func (v *validator) hosts(key string, list []string) {
+// hosts checks names that a Host field may have, and addresses if those are not
+// allowed anyway.
+func (v *validator) hosts(key string, list []string, addresses bool) {
 	for i, name := range list {
 		_, err := netip.ParseAddr(name)
 		switch key := item(key, i); {
-		case err == nil:
+		case err == nil && !addresses:
 			v.add(key, "%q is an address, and those are always allowed; leave it out", name)
-		case !hostName.MatchString(name):
+		case err != nil && !hostName.MatchString(name):
 			v.add(key, "%q is no host name; write it without a scheme, a port and a dot at the end, such as console.example.com", name)
 		case slices.ContainsFunc(list[:i], func(other string) bool { return strings.EqualFold(other, name) }):
 			v.add(key, "%q is there twice; remove one", name)

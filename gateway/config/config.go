@@ -21,6 +21,7 @@ package config
 type Config struct {
 	Listen    string         `yaml:"listen" reload:"restart" doc:"Address for clients and the data plane, as host:port. The host is an IP address, localhost, or empty for all addresses; port 0 takes a free one."`
 	Endpoint  string         `yaml:"endpoint" doc:"Base URL under which clients and backends reach the node, as https://ws.example.com, if a proxy stands in front. Tokens may name it, and backends are told it. Empty: http and the address of listen."`
+	Hosts     []string       `yaml:"hosts" doc:"Host names and addresses, without a port, that requests on the clients' port may be for, besides that of endpoint; any other is answered 421, /api/health excepted. A foreign page could have its own name lead here (DNS rebinding). Empty: if endpoint is set, its host, localhost and IP addresses; else any."`
 	Admin     Admin          `yaml:"admin"`
 	Loops     int            `yaml:"loops" min:"0" max:"1024" reload:"restart" doc:"Event loops. 0 takes the measured default for this machine."`
 	Heartbeat Heartbeat      `yaml:"heartbeat"`
@@ -121,7 +122,7 @@ type Limits struct {
 	Buffered          Size     `yaml:"buffered" min:"0" doc:"Most bytes buffered for all clients together. 0: a quarter of the memory limit."`
 	Groups            int      `yaml:"groups" min:"1" max:"65535" doc:"Most groups that one connection can be in."`
 	Mailbox           Size     `yaml:"mailbox" min:"2MiB" max:"16GiB" doc:"Most bytes of pushes that wait for one loop; over it, the data plane answers 429."`
-	HTTPConnections   int      `yaml:"http_connections" min:"1" max:"1000000" doc:"Most connections that speak plain HTTP to the node at a time; where descriptors are few, a quarter of those of clients."`
+	HTTPConnections   int      `yaml:"http_connections" min:"1" max:"1000000" doc:"Most connections that speak plain HTTP to the node at a time; where descriptors are few, a quarter of those of clients. When they are all there, the one that has been idle longest and has shown no valid key makes room."`
 }
 
 // Log is what the process writes to standard error.

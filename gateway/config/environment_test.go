@@ -25,6 +25,7 @@ func another(t *testing.T, s setting) string {
 	value, ok := map[string]string{
 		"listen":                       "127.0.0.1:8888",
 		"endpoint":                     "https://ws.example.com:8443",
+		"hosts":                        "ws.example.com,10.0.0.7",
 		"admin.listen":                 "off",
 		"admin.hosts":                  "console.example.com,console.example.net",
 		"keys":                         "0123456789abcdef, fedcba9876543210",

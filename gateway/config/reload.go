@@ -9,7 +9,7 @@ import (
 
 // Changes returns the keys, in the order of the reference, of the settings that
 // differ in next and that only a restart can change. What it does not name, a
-// reload applies: endpoint, admin.hosts, keys, hubs, limits, heartbeat, drain and
+// reload applies: endpoint, hosts, admin.hosts, keys, hubs, limits, heartbeat, drain and
 // log.level.
 func (c *Config) Changes(next *Config) (restart []string) {
 	now := map[string]any{}

@@ -44,6 +44,7 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	next.Drain = Drain{}
 	next.Limits = Limits{}
 	next.Endpoint = "https://ws.example.com"
+	next.Hosts = []string{"ws.example.com"}
 	next.Admin.Hosts = []string{"console.example.com"}
 	next.Trace = Trace{Endpoint: "http://127.0.0.1:4318", Sample: 1}
 	next.Keys, next.APIKeys = []string{"a"}, []string{"b"}

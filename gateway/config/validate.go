@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -27,7 +28,8 @@ func (c *Config) Validate(schemes ...string) error {
 func (c *Config) check(schemes []string) []*problem {
 	v := validator{schemes: append([]string{"echo", "http", "https"}, schemes...), paths: map[string]string{}}
 	v.addresses(c)
-	v.hosts("admin.hosts", c.Admin.Hosts)
+	v.hosts("hosts", c.Hosts, true)
+	v.hosts("admin.hosts", c.Admin.Hosts, false)
 	v.endpoint(c.Endpoint)
 	v.traceEndpoint(c.Trace.Endpoint)
 	v.keys("keys", c.Keys, mostKeys)
@@ -143,25 +145,34 @@ func (v *validator) hub(name string, h Hub) {
 // pathSyntax is RFC 3986, section 3.3: what a client sends as the path, unchanged.
 var pathSyntax = regexp.MustCompile(`^/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*$`)
 
+// ambiguous is what different readers decode to different paths.
+var ambiguous = regexp.MustCompile(`(?i)%(2f|[01][0-9a-f]|7f)`)
+
 func (v *validator) path(key, hub, path string) {
-	owner, taken := v.paths[path]
+	plain := path
+	if unescaped, err := url.PathUnescape(path); err == nil {
+		plain = unescaped
+	}
+	owner, taken := v.paths[plain]
 	switch {
 	case !strings.HasPrefix(path, "/"):
 		v.add(key, "%q does not begin with /", path)
 	case !pathSyntax.MatchString(path):
 		v.add(key, "%q is no request path; write it without a query and with %%XX for other characters", path)
-	case dotted(path):
+	case ambiguous.MatchString(path):
+		v.add(key, "%q has an escaped slash or control character, at which clients are refused; leave it out", path)
+	case dotted(plain):
 		v.add(key, "%q has an empty, . or .. segment, which browsers and proxies rewrite", path)
-	case under(path, "/api"):
+	case under(plain, "/api"):
 		v.add(key, "%q belongs to the data plane, as all of /api does; choose another", path)
-	case under(path, "/client/hubs"):
+	case under(plain, "/client/hubs"):
 		v.add(key, "%q belongs to the hubs' own paths, /client/hubs/<name>; leave it out or choose another", path)
 	case taken && owner == hub:
 		v.add(key, "%q is there twice; remove one", path)
 	case taken:
 		v.add(key, "%q is already a path of hub %s; a path has one hub", path, owner)
 	default:
-		v.paths[path] = hub
+		v.paths[plain] = hub
 	}
 }
 

@@ -136,6 +136,9 @@ func (a *api) describe(w http.ResponseWriter, r *http.Request) {
 // serve lets route answer, if r may and says what it must.
 func (a *api) serve(r *http.Request, route *route, h http.Header) (body any, err error) {
 	hub := r.PathValue("hub")
+	if isAmbiguous(hub) {
+		return nil, badRequest("the hub in the path has an escaped slash or control character")
+	}
 	if err := a.Authorize(r, hub); err != nil {
 		return nil, unauthorized(err)
 	}

@@ -71,6 +71,12 @@ func isName(s string) bool {
 	return s != "" && len(s) <= maxName && utf8.ValidString(s)
 }
 
+// isAmbiguous reports whether a hub's name, decoded, could be taken for another
+// path or end early somewhere: clients are refused at such a one, too.
+func isAmbiguous(hub string) bool {
+	return strings.ContainsFunc(hub, func(c rune) bool { return c == '/' || c < 0x20 || c == 0x7f })
+}
+
 // parseFilter reads a filter; an empty one is none.
 func parseFilter(s string) (*delivery.Filter, error) {
 	if s == "" {
