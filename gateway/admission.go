@@ -22,9 +22,10 @@ type petition struct {
 }
 
 var (
-	errNoVerdict = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the upstream does not answer"}
-	errNoKeySet  = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the key set of the token's issuer cannot be had now"}
-	errGroups    = &handshake.Error{Status: http.StatusForbidden, Reason: "too many groups"}
+	errNoVerdict  = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the upstream cannot decide now"}
+	errBadVerdict = &handshake.Error{Status: http.StatusBadGateway, Reason: "the upstream has failed"}
+	errNoKeySet   = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the key set of the token's issuer cannot be had now"}
+	errGroups     = &handshake.Error{Status: http.StatusForbidden, Reason: "too many groups"}
 )
 
 // introduce finds out who a client is that may join hub as far as that does
@@ -217,11 +218,18 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 	if v == nil {
 		v = new(upstream.Verdict)
 	}
-	if v.Status == http.StatusServiceUnavailable {
+	if v.Doubt {
+		l.unreached(c)
+	}
+	switch v.Status {
+	case 0:
+	case http.StatusServiceUnavailable:
 		l.refuse(c, errNoVerdict)
 		return
-	}
-	if v.Status != 0 {
+	case http.StatusBadGateway:
+		l.refuse(c, errBadVerdict)
+		return
+	default:
 		l.refuseAs(c, turnedDown(v), metrics.ResultForbidden)
 		return
 	}
@@ -255,8 +263,14 @@ func turnedDown(v *upstream.Verdict) *handshake.Error {
 	if v.Text != "" {
 		e.Reason = v.Text
 	}
-	if e.Status == http.StatusUnauthorized {
-		e.Header = errUnauthorized.Header
+	if v.RetryAfter != "" {
+		e.Header = "Retry-After: " + v.RetryAfter + "\r\n"
+	}
+	for _, challenge := range v.Authenticate {
+		e.Header += "WWW-Authenticate: " + challenge + "\r\n"
+	}
+	if e.Status == http.StatusUnauthorized && len(v.Authenticate) == 0 {
+		e.Header += errUnauthorized.Header
 	}
 	return &e
 }
@@ -269,7 +283,8 @@ func (l *loop) refuseAccepted(c *client, err error) {
 	l.refuse(c, err)
 }
 
-// unreached tells the upstream, if it has accepted c, that it never got in.
+// unreached tells the upstream, which has accepted c or may have, that it never
+// got in.
 func (l *loop) unreached(c *client) {
 	hs := c.hub.now.Load()
 	if hs.traits.Events&upstream.Connect == 0 {

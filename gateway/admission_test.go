@@ -133,7 +133,8 @@ func TestUpstreamTurnsClientsDown(t *testing.T) {
 		"with a text":    {upstream.Verdict{Status: 403, Text: "banned"}, 403, "banned", metrics.ResultForbidden},
 		"without one":    {upstream.Verdict{Status: 402}, 402, "refused by the upstream", metrics.ResultForbidden},
 		"unauthorized":   {upstream.Verdict{Status: 401}, 401, "refused by the upstream", metrics.ResultForbidden},
-		"out of service": {upstream.Verdict{Status: 503}, 503, "the upstream does not answer", metrics.ResultUpstream},
+		"out of service": {upstream.Verdict{Status: 503}, 503, "the upstream cannot decide now", metrics.ResultUpstream},
+		"out of order":   {upstream.Verdict{Status: 502}, 502, "the upstream has failed", metrics.ResultUpstream},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, late := asks(t, nil)
@@ -165,6 +166,65 @@ func TestUpstreamTurnsClientsDown(t *testing.T) {
 	}
 }
 
+// The upstream may have accepted a client although its answer was lost or none:
+// it is told of an end, the same client's, once.
+func TestAClientThatMayHaveBeenAcceptedIsToldOfAsGone(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		for _, status := range []int{502, 503, 403} {
+			n, late := asks(t, func(cfg *config.Config) { cfg.Loops = loops })
+			p := n.connect()
+			p.say(request("/"))
+			ev := late.next(t, upstream.Connect)
+			ev.accept(upstream.Verdict{Status: status, Doubt: true})
+			p.wantStatus(status)
+			if bye := late.next(t, upstream.Disconnected); bye.From != ev.From {
+				t.Errorf("the end of %v, want that of %v", bye.From, ev.From)
+			}
+			p.Close()
+			n.settled()
+			if len(late.events) > 0 {
+				t.Error("the upstream is told more")
+			}
+		}
+	}
+}
+
+func TestRefusalsCarryWhatTheUpstreamSaysOfTheWayIn(t *testing.T) {
+	n, late := asks(t, nil)
+	p := n.connect()
+	p.say(request("/"))
+	late.next(t, upstream.Connect).accept(upstream.Verdict{Status: 401, RetryAfter: "7", Authenticate: []string{`Basic realm="a b"`, "Bearer"}})
+	h := p.wantStatus(401).Header
+	if h.Get("Retry-After") != "7" || !slices.Equal(h["Www-Authenticate"], []string{`Basic realm="a b"`, "Bearer"}) {
+		t.Errorf("headers %v", h)
+	}
+	p.Close()
+	n.settled()
+}
+
+// A session that its upstream was never told of is closed before it sends
+// anything, and ends as any other.
+func TestASessionThatItsUpstreamWasNotToldOfIsClosed(t *testing.T) {
+	for code, reason := range map[ws.StatusCode]metrics.Reason{
+		ws.StatusInternalServerError: metrics.ReasonUpstreamFailed, tryAgainLater: metrics.ReasonUpstreamOverload,
+	} {
+		n, late := asks(t, nil)
+		p := n.connect()
+		p.say(request("/") + string(text("held")))
+		late.next(t, upstream.Connect).accept(upstream.Verdict{User: "ann"})
+		p.wantStatus(http.StatusSwitchingProtocols)
+		late.next(t, upstream.Connected).reply(upstream.Reply{Close: code, Outcome: metrics.OutcomeFailed})
+		p.want(ws.OpClose, body(code, ""))
+		p.send(closeFrame(code))
+		p.wantEnd()
+		p.Close()
+		if bye := late.next(t, upstream.Disconnected); bye.User != "ann" || bye.Reason != reason.String() {
+			t.Errorf("disconnected: %+v", bye.Event)
+		}
+		n.settled()
+	}
+}
+
 // Every client that was accepted has an end, and no other.
 func TestClientsThatDoNotWaitForTheVerdict(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -172,6 +232,7 @@ func TestClientsThatDoNotWaitForTheVerdict(t *testing.T) {
 		told    bool
 	}{
 		"accepted": {upstream.Verdict{User: "ann"}, true},
+		"in doubt": {upstream.Verdict{Status: 503, Doubt: true, User: "ann"}, true},
 		"refused":  {upstream.Verdict{Status: 403}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -88,7 +88,7 @@ func (l *loop) orphanAnswered(c *client, r upstream.Reply) {
 	case c.upgraded:
 		l.farewell(c)
 		return
-	case r.Verdict == nil || r.Verdict.Status == 0:
+	case r.Verdict == nil || r.Verdict.Status == 0 || r.Verdict.Doubt:
 		l.unreached(c)
 	}
 	l.vacate(c)

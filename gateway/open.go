@@ -209,6 +209,8 @@ func result(e *handshake.Error) metrics.Result {
 		return metrics.ResultVersion
 	case http.StatusUnauthorized:
 		return metrics.ResultUnauthorized
+	case http.StatusBadGateway:
+		return metrics.ResultUpstream
 	case http.StatusServiceUnavailable:
 		switch e {
 		case errDraining:

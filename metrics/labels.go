@@ -109,7 +109,7 @@ const (
 	ResultUnavailable         // 503: draining
 	ResultUnauthorized        // 401
 	ResultForbidden           // 403: refused by the upstream, or a token of another hub
-	ResultUpstream            // 503: the upstream did not answer the connect event
+	ResultUpstream            // 502, 503: the upstream did not answer the connect event as it should
 	ResultKeySet              // 503: the key set of the token's issuer could not be had
 	ResultClientGone          // the client went away first
 	ResultHTTP                // no upgrade: handed to the HTTP server

@@ -49,13 +49,14 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 		"401":                     {status(401), 401},
 		"403":                     {status(403), 403},
 		"429":                     {status(429), 429},
-		"302":                     {status(302), 503},
+		"201":                     {status(201), 502},
+		"302":                     {status(302), 502},
 		"500":                     {status(500), 503},
 		"503":                     {status(503), 503},
-		"no JSON":                 {verdict("application/json", `userId=ann`), 503},
-		"JSON of another shape":   {verdict("application/json", `{"userId":["ann"]}`), 503},
-		"more groups than it may": {verdict("application/json", `{"userId":"ann","groups":["`+strings.Repeat(`x","`, 5000)+`"]}`), 503},
-		"10 MiB":                  {verdict("application/json", `{"userId":"`+strings.Repeat("x", 10<<20)+`"}`), 503},
+		"no JSON":                 {verdict("application/json", `userId=ann`), 502},
+		"JSON of another shape":   {verdict("application/json", `{"userId":["ann"]}`), 502},
+		"more groups than it may": {verdict("application/json", `{"userId":"ann","groups":["`+strings.Repeat(`x","`, 5000)+`"]}`), 502},
+		"10 MiB":                  {verdict("application/json", `{"userId":"`+strings.Repeat("x", 10<<20)+`"}`), 502},
 		"no answer":               {nil, 503},
 	}
 	backend := serveHooks(t, func(w http.ResponseWriter, r *http.Request, e event) {
@@ -86,8 +87,8 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 			if response.StatusCode != test.want {
 				t.Errorf("answered %s, want %d", response.Status, test.want)
 			}
-			if test.want == 503 && response.Header.Get("Retry-After") == "" {
-				t.Error("503 without Retry-After")
+			if again := response.Header.Get("Retry-After") != ""; again != (test.want == 503) {
+				t.Errorf("%d, and Retry-After is %q", test.want, response.Header.Get("Retry-After"))
 			}
 		})
 	}

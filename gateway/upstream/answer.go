@@ -14,16 +14,37 @@ const tryAgainLater ws.StatusCode = 1013
 // undelivered is the answer to an event that the upstream did not take. A
 // message closes the session, so that its client knows: with 1011 if the
 // upstream failed, and 1013 if the event never reached it for want of room or
-// time. A client that wants to connect is told to come back. Behind Connected
-// nobody waits; the session stays.
+// time. Connected does, too, unless the upstream has heard it: it would get
+// messages of a session that it was never told of. A client that wants to
+// connect is told to come back, but not if what the upstream said is none of
+// the answers that there are (502): it would be the same again.
 func undelivered(t Type, o metrics.Outcome) Reply {
 	r := Reply{Outcome: o}
-	switch t {
-	case Connect:
+	switch {
+	case t == Connect && o == metrics.OutcomeRefused:
+		r.Verdict = &Verdict{Status: http.StatusBadGateway}
+	case t == Connect:
 		r.Verdict = &Verdict{Status: http.StatusServiceUnavailable}
-	case Message:
+	case t == Message, t == Connected && o != metrics.OutcomeRefused:
 		r.Close = closeCode(o)
 	}
+	return r
+}
+
+// last is the answer to p, which was attempted and has o as its end; f is why
+// there is no better one.
+func (p *pending) last(f *Failure, o metrics.Outcome) Reply {
+	r := undelivered(p.call.Type, o)
+	if p.call.Type != Connect {
+		return r
+	}
+	switch {
+	case f.Verdict != nil:
+		r.Outcome, r.Verdict = metrics.OutcomeOK, new(*f.Verdict)
+	case f.Broken:
+		r.Verdict.Status = http.StatusServiceUnavailable
+	}
+	r.Verdict.Doubt = p.doubt
 	return r
 }
 

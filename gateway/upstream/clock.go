@@ -65,11 +65,11 @@ func (d *Dispatcher) expire() (more bool) {
 	}
 	d.mu.Unlock()
 	for _, p := range over[:n] {
-		outcome := unattempted
+		r := undelivered(p.call.Type, unattempted)
 		if p.failure != nil {
-			outcome = p.failure.outcome()
+			r = p.last(p.failure, p.failure.outcome(p.call.Type))
 		}
-		d.finish(p, undelivered(p.call.Type, outcome), now)
+		d.finish(p, r, now)
 	}
 	return more
 }

@@ -173,6 +173,11 @@ func (d *Dispatcher) settle(w worker, p *pending, r Reply, f *Failure) (next *pe
 		d.done(1)
 	}
 	told, unsaid := false, 0
+	if f != nil {
+		p.doubt = p.doubt || f.Kind == Unanswered || f.Doubt
+	} else if r.Verdict != nil && r.Verdict.Status != 0 {
+		r.Verdict.Doubt = p.doubt // an attempt before this one
+	}
 	if f != nil && !again {
 		r = d.failed(p, f)
 		told, unsaid = d.log.allow(now)
@@ -203,11 +208,12 @@ func (d *Dispatcher) settle(w worker, p *pending, r Reply, f *Failure) (next *pe
 
 // failed is the answer to p, whose last attempt ended with f. Under the lock.
 func (d *Dispatcher) failed(p *pending, f *Failure) Reply {
-	if d.aborted && f.Kind != Refused {
+	o := f.outcome(p.call.Type)
+	if d.aborted && o != metrics.OutcomeRefused {
 		d.lost++
-		return undelivered(p.call.Type, metrics.OutcomeCanceled)
+		o = metrics.OutcomeCanceled
 	}
-	return undelivered(p.call.Type, f.outcome())
+	return p.last(f, o)
 }
 
 // done says that n > 0 events that were taken have left. Under the lock.
@@ -300,6 +306,10 @@ func (d *Dispatcher) abort() {
 	d.cancel()
 	now := d.now()
 	for _, p := range rest {
-		d.finish(p, undelivered(p.call.Type, metrics.OutcomeCanceled), now)
+		r := undelivered(p.call.Type, metrics.OutcomeCanceled)
+		if p.failure != nil {
+			r = p.last(p.failure, metrics.OutcomeCanceled)
+		}
+		d.finish(p, r, now)
 	}
 }

@@ -327,7 +327,7 @@ func TestFullQueueTurnsAway(t *testing.T) {
 			want ws.StatusCode
 		}{
 			{message(3, "x"), tryAgainLater},
-			{event(Connected, 3), 0},
+			{event(Connected, 3), tryAgainLater}, // it would never be told of this session
 		} {
 			if r, inline := d.Send(c.ev, &l); !inline || r.Close != c.want || r.Outcome != metrics.OutcomeOverloaded {
 				t.Errorf("%v: %+v, inline %v", c.ev.Type, r, inline)

@@ -37,7 +37,16 @@ type Failure struct {
 	Kind Kind
 	// After, if not zero, is how long the backend asks to be left alone.
 	After time.Duration
-	Err   error
+	// Broken: what is Refused was so by a backend that has failed itself (500
+	// and what is like it), and may not the next time.
+	Broken bool
+	// Doubt: although it is not Unanswered, the backend may have accepted the
+	// client that asks to connect.
+	Doubt bool
+	// Verdict, if not nil, is what that client is told if there is no further
+	// attempt.
+	Verdict *Verdict
+	Err     error
 }
 
 // Kind is what can be done about a Failure.
@@ -45,7 +54,8 @@ type Kind uint8
 
 const (
 	// Unsent: not a byte of the event has reached the backend, or it said that
-	// it has not looked at it (502, 503, 504). Trying again repeats nothing.
+	// it has not looked at it (408, 425, 429, 502, 503, 504). Trying again
+	// repeats nothing.
 	Unsent Kind = iota
 	// Unanswered: the backend may have seen the event, and no answer came: the
 	// time was up, or the connection broke.
@@ -76,9 +86,11 @@ func (k Kind) String() string {
 	return "refused"
 }
 
-// outcome is how an event is counted that ended so.
-func (f *Failure) outcome() metrics.Outcome {
+// outcome is how an event is counted that ended so. One that is repeated until
+// it is taken, and never was, has failed, whatever was said to it.
+func (f *Failure) outcome(t Type) metrics.Outcome {
 	switch {
+	case f.Kind == Refused && f.Broken && t&insistent != 0:
 	case f.Kind == Refused:
 		return metrics.OutcomeRefused
 	case errors.Is(f.Err, context.DeadlineExceeded):

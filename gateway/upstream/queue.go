@@ -37,6 +37,7 @@ type pending struct {
 	sink    Sink
 	span    trace.Span
 	failure *Failure // of the last attempt; nil: there was none yet
+	doubt   bool     // an attempt of a connect event may have been accepted
 	era     uint64   // of the breaker, when the attempt began
 
 	began    time.Duration

@@ -31,25 +31,30 @@ func (d *Dispatcher) budget(t Type) time.Duration {
 // tryAgain puts p, whose attempt has failed, aside until the next one, and
 // reports false if there will be none. Under the lock.
 func (d *Dispatcher) tryAgain(p *pending, f *Failure, now time.Duration) bool {
-	if d.aborted || now >= p.lastTurn || !d.repeats(p.call.Type, f.Kind) {
+	if d.aborted || now >= p.lastTurn || !d.repeats(p.call.Type, f) {
 		return false
+	}
+	if f.Verdict != nil && now+f.After > p.lastTurn {
+		return false // the client can wait as well as the event, and knows for how long
 	}
 	p.failure = f
 	d.queue.rest(p, min(now+max(pause(p.call.Attempt), f.After), p.lastTurn))
 	return true
 }
 
-// repeats says whether an event whose attempt failed so is attempted again.
-// Connected and Disconnected arrive at least once, all others at most once
+// insistent are the events that arrive at least once, all others at most once
 // unless the hub wants otherwise.
-func (d *Dispatcher) repeats(t Type, k Kind) bool {
-	switch k {
+const insistent = Connected | Disconnected
+
+// repeats reports whether an event whose attempt failed so is attempted again.
+func (d *Dispatcher) repeats(t Type, f *Failure) bool {
+	switch f.Kind {
 	case Unsent:
 		return true
 	case Unanswered:
-		return d.o.Config.RepeatUnanswered || t == Connected || t == Disconnected
+		return d.o.Config.RepeatUnanswered || t&insistent != 0
 	}
-	return false
+	return f.Broken && t&insistent != 0
 }
 
 // pause is how long to wait behind an attempt, which was the nth.

@@ -92,11 +92,12 @@ func TestFailures(t *testing.T) {
 		{event: Message, kind: Unsent, lasts: budget, outcome: metrics.OutcomeFailed, close: 1011},
 		{event: Message, kind: Unanswered, outcome: metrics.OutcomeTimeout, close: 1011},
 		{event: Message, kind: Unanswered, repeat: true, lasts: budget, outcome: metrics.OutcomeTimeout, close: 1011},
-		{event: Connect, kind: Refused, outcome: metrics.OutcomeRefused, status: http.StatusServiceUnavailable},
+		{event: Connect, kind: Refused, outcome: metrics.OutcomeRefused, status: http.StatusBadGateway},
 		{event: Connect, kind: Unsent, lasts: connect, outcome: metrics.OutcomeFailed, status: http.StatusServiceUnavailable},
 		{event: Connect, kind: Unanswered, outcome: metrics.OutcomeTimeout, status: http.StatusServiceUnavailable},
 		{event: Connected, kind: Refused, outcome: metrics.OutcomeRefused},
-		{event: Connected, kind: Unanswered, lasts: budget, outcome: metrics.OutcomeTimeout},
+		{event: Connected, kind: Unanswered, lasts: budget, outcome: metrics.OutcomeTimeout, close: 1011},
+		{event: Connected, kind: Unsent, lasts: budget, outcome: metrics.OutcomeFailed, close: 1011},
 		{event: Disconnected, kind: Refused, outcome: metrics.OutcomeRefused},
 		{event: Disconnected, kind: Unanswered, lasts: long, outcome: metrics.OutcomeTimeout},
 		{event: Disconnected, kind: Unsent, lasts: long, outcome: metrics.OutcomeFailed},
@@ -285,7 +286,7 @@ func TestEventWhoseTurnNeverComesIsToldToComeBack(t *testing.T) {
 			status int
 		}{
 			{2, time.Duration(o.Config.ConnectBudget), 0, http.StatusServiceUnavailable},
-			{1, time.Duration(o.Config.Budget), 0, 0},
+			{1, time.Duration(o.Config.Budget), tryAgainLater, 0},
 			{3, time.Duration(o.Config.Budget), tryAgainLater, 0},
 		}
 		got := l.got()

@@ -28,8 +28,8 @@ const (
 	Connected
 	// Message: the client sent a text or binary message.
 	Message
-	// Disconnected: the session has ended, or a client that was let in did not
-	// wait for it. It is the last event of a session.
+	// Disconnected: the session has ended, or a client that was let in, or may
+	// have been, did not become one. It is the last event of a session.
 	Disconnected
 )
 
@@ -114,6 +114,13 @@ type Verdict struct {
 	// 400 to 599, and Text goes into the body.
 	Status int
 	Text   string
+	// RetryAfter and Authenticate are header values that go with a refusal: when
+	// to come back, "" if that is not said, and what would be accepted.
+	RetryAfter   string
+	Authenticate []string
+	// Doubt: the upstream may have accepted the client all the same. It is told
+	// of the client's end as if it had.
+	Doubt bool
 
 	User        string   // "": whom the token names
 	Groups      []string // to join, besides those of the token

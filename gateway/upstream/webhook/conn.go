@@ -103,7 +103,9 @@ func (c *conn) untouched() bool {
 func (c *conn) failure(ctx context.Context, err error) error {
 	switch {
 	case c.ended == nil:
-		return refused("%w", flaw(err)) // all was read that was wanted
+		f := refused("%w", flaw(err)) // all was read that was wanted
+		f.Doubt = true
+		return f
 	case ctx.Err() != nil:
 		return unanswered(context.Cause(ctx))
 	case errors.Is(c.ended, io.EOF):

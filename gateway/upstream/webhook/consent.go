@@ -80,9 +80,7 @@ func (c *consent) wait(ctx context.Context, ask func(context.Context, *fasthttp.
 
 // read returns nil if resp is consent.
 func (c *consent) read(resp *fasthttp.Response) error {
-	switch status := resp.StatusCode(); status {
-	case fasthttp.StatusTooManyRequests, fasthttp.StatusBadGateway,
-		fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout:
+	if status := resp.StatusCode(); notLookedAt(status) {
 		return &upstream.Failure{
 			Kind:  upstream.Unsent,
 			After: retryAfter(resp, c.now()),
@@ -92,9 +90,11 @@ func (c *consent) read(resp *fasthttp.Response) error {
 	if good := resp.StatusCode()/100 == 2; good && allows(resp.Header.PeekAll("WebHook-Allowed-Origin"), c.origin) {
 		return nil
 	}
-	return refused("the backend does not allow events from here: OPTIONS with WebHook-Request-Origin: %s "+
+	f := refused("the backend does not allow events from here: OPTIONS with WebHook-Request-Origin: %s "+
 		"was answered %d, and must be answered 200 with WebHook-Allowed-Origin: * or that host",
 		c.origin, resp.StatusCode())
+	f.Broken = resp.StatusCode()/100 == 5
+	return f
 }
 
 // settle tells those who wait for q, and keeps the answer if it is the backend's.

@@ -50,8 +50,13 @@
 // application/octet-stream a binary one. For connect, 200 has a JSON object with
 // any of userId, groups, roles and subprotocol, and a 4xx refuses the client.
 // Answers to those two may set ce-connectionState. connected and disconnected
-// are taken by any 2xx. 502, 503 and 504 say that the event was not looked at;
-// every other answer refuses it. Redirects are not followed.
+// are taken by any 2xx. 408, 425, 429, 502, 503 and 504 say that the event was not
+// looked at, and Retry-After for how long to leave the backend alone; only a 429
+// to connect refuses the client, if its Retry-After does not say when to come
+// back, or says longer than the client waits. A refused client is told
+// Retry-After and WWW-Authenticate. Every other answer refuses the event; a 5xx
+// to connected and disconnected does not, and these are sent again. Redirects are
+// not followed.
 //
 // # What is known after a failure
 //

@@ -21,6 +21,8 @@ const (
 	maxState = 4 << 10
 	// maxText bounds what a client is told that a backend refuses, in bytes.
 	maxText = 512
+	// maxChallenges bounds what a client is told of how to authenticate, in bytes.
+	maxChallenges = 1 << 10
 	// maxRetryAfter bounds how long a backend can ask to be left alone.
 	maxRetryAfter = time.Hour
 )
@@ -29,20 +31,56 @@ const (
 func readReply(c *upstream.Call, resp *fasthttp.Response) (upstream.Reply, error) {
 	status := resp.StatusCode()
 	switch {
-	case status == fasthttp.StatusBadGateway, status == fasthttp.StatusServiceUnavailable,
-		status == fasthttp.StatusGatewayTimeout:
-		return upstream.Reply{}, &upstream.Failure{
-			Kind:  upstream.Unsent,
-			After: retryAfter(resp, time.Now()),
-			Err:   fmt.Errorf("the backend answered %d", status),
-		}
+	case c.Type == upstream.Connect && status == fasthttp.StatusTooManyRequests:
+		return tooMany(resp)
+	case notLookedAt(status):
+		f := unsent(fmt.Errorf("the backend answered %d", status))
+		f.After = retryAfter(resp, time.Now())
+		// Behind a proxy that gave up, somebody may have.
+		f.Doubt = status == fasthttp.StatusGatewayTimeout
+		return upstream.Reply{}, f
 	case c.Type == upstream.Connect && status/100 == 4:
-		return upstream.Reply{Verdict: &upstream.Verdict{Status: status, Text: refusalText(resp)}}, nil
+		return upstream.Reply{Verdict: refusal(resp)}, nil
 	case c.Type&(upstream.Connected|upstream.Disconnected) != 0 && status/100 == 2:
 		return upstream.Reply{}, nil
 	case status != fasthttp.StatusOK && status != fasthttp.StatusNoContent:
-		return upstream.Reply{}, refused("the backend answered %d", status)
+		f := refused("the backend answered %d", status)
+		f.Broken = status/100 == 5
+		f.Doubt = status/100 == 2
+		return upstream.Reply{}, f
 	}
+	r, f := readGood(c, resp)
+	if f != nil {
+		f.Doubt = true // it was no refusal
+		return upstream.Reply{}, f
+	}
+	return r, nil
+}
+
+// notLookedAt reports whether a status says that the event was not looked at.
+func notLookedAt(status int) bool {
+	switch status {
+	case fasthttp.StatusRequestTimeout, http.StatusTooEarly, fasthttp.StatusTooManyRequests,
+		fasthttp.StatusBadGateway, fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// tooMany reads a 429 to connect. If it says when to come back, that is waited
+// for as long as the client waits; otherwise it is a refusal like any other.
+func tooMany(resp *fasthttp.Response) (upstream.Reply, error) {
+	v := refusal(resp)
+	if v.RetryAfter == "" {
+		return upstream.Reply{Verdict: v}, nil
+	}
+	f := unsent(fmt.Errorf("the backend answered %d", v.Status))
+	f.After, f.Verdict = retryAfter(resp, time.Now()), v
+	return upstream.Reply{}, f
+}
+
+// readGood reads a 200 or 204.
+func readGood(c *upstream.Call, resp *fasthttp.Response) (upstream.Reply, *upstream.Failure) {
 	if e := resp.Header.ContentEncoding(); len(e) > 0 && !bytes.EqualFold(e, []byte("identity")) {
 		return upstream.Reply{}, refused("the answer is encoded (%.40q), which was not asked for", e)
 	}
@@ -62,6 +100,30 @@ func readReply(c *upstream.Call, resp *fasthttp.Response) (upstream.Reply, error
 		return upstream.Reply{}, refused("%w", err)
 	}
 	return r, nil
+}
+
+// refusal is what a 4xx to connect tells the client.
+func refusal(resp *fasthttp.Response) *upstream.Verdict {
+	return &upstream.Verdict{
+		Status:       resp.StatusCode(),
+		Text:         refusalText(resp),
+		RetryAfter:   retryAfterText(resp),
+		Authenticate: challenges(resp),
+	}
+}
+
+// challenges returns the values of WWW-Authenticate that a client can be shown.
+func challenges(resp *fasthttp.Response) (list []string) {
+	left := maxChallenges
+	for _, value := range resp.Header.PeekAll("WWW-Authenticate") {
+		if left -= len(value); left < 0 {
+			break
+		}
+		if s := string(value); s != "" && validState(s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // stateOf returns the state that an answer sets, nil if it sets none.
@@ -144,17 +206,29 @@ func refusalText(resp *fasthttp.Response) string {
 	return string(text)
 }
 
-// retryAfter returns how long a backend wants to be left alone: seconds or a
-// date (RFC 9110, section 10.2.3), and zero if it does not say.
+// retryAfter returns how long a backend wants to be left alone, and zero if it
+// does not say.
 func retryAfter(resp *fasthttp.Response, now time.Time) time.Duration {
-	text := string(resp.Header.Peek("Retry-After"))
-	var wait time.Duration
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		wait = at.Sub(now)
-	}
+	wait, _ := parseRetryAfter(string(resp.Header.Peek("Retry-After")), now)
 	return min(max(wait, 0), maxRetryAfter)
+}
+
+// retryAfterText returns a Retry-After that says something, as it was.
+func retryAfterText(resp *fasthttp.Response) string {
+	text := string(resp.Header.Peek("Retry-After"))
+	if _, ok := parseRetryAfter(text, time.Time{}); !ok {
+		return ""
+	}
+	return text
+}
+
+// parseRetryAfter reads seconds or a date (RFC 9110, section 10.2.3).
+func parseRetryAfter(text string, now time.Time) (wait time.Duration, ok bool) {
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(text)
+	return at.Sub(now), err == nil
 }
 
 // allows reports whether the values of WebHook-Allowed-Origin allow origin:

@@ -175,6 +175,17 @@ func answer(t testing.TB, bytes string) (url string) {
 	})
 }
 
+// once is a server that says something to the first request of a connection,
+// and closes it.
+func once(t testing.TB, bytes string) (url string) {
+	t.Helper()
+	return serveRaw(t, func(_ int, c *net.TCPConn, in *bufio.Reader) {
+		if readRequest(in) != nil {
+			io.WriteString(c, bytes)
+		}
+	})
+}
+
 const noContent = "HTTP/1.1 204 No Content\r\n\r\n"
 
 func wantNoError(t testing.TB, err error) {
