@@ -21,13 +21,14 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/metrics":                         {},
 		"sluice/gateway":                         {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
 		"sluice/gateway/admin":                   {"sluice/gateway/delivery"},
-		"sluice/gateway/auth":                    {},
+		"sluice/gateway/auth":                    {"sluice/gateway/name"},
 		"sluice/gateway/config":                  {"sluice/gateway/auth"},
 		"sluice/gateway/dial":                    {},
 		"sluice/gateway/doctor":                  {"sluice/netpoll"},
 		"sluice/gateway/handshake":               {},
-		"sluice/gateway/dataplane":               {"sluice/gateway/delivery"},
+		"sluice/gateway/dataplane":               {"sluice/gateway/delivery", "sluice/gateway/name"},
 		"sluice/gateway/delivery":                {},
+		"sluice/gateway/name":                    {},
 		"sluice/gateway/notify":                  {},
 		"sluice/gateway/dataplane/dataplanetest": {"sluice/gateway/delivery"},
 		"sluice/gateway/remote":                  {"sluice/gateway/auth", "sluice/gateway/config", "sluice/gateway/delivery"},
@@ -35,7 +36,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/trace/tracetest":         {},
 		"sluice/gateway/upstream":                {"sluice/gateway/config", "sluice/gateway/trace", "sluice/metrics", "sluice/session"},
 		"sluice/gateway/upstream/echo":           {"sluice/gateway/upstream"},
-		"sluice/gateway/upstream/webhook":        {"sluice/gateway/config", "sluice/gateway/upstream", "sluice/netpoll", "sluice/session"},
+		"sluice/gateway/upstream/webhook":        {"sluice/gateway/config", "sluice/gateway/name", "sluice/gateway/upstream", "sluice/netpoll", "sluice/session"},
 	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "sluice/...").Output()
 	if err != nil {

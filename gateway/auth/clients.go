@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"sluice/gateway/name"
 )
 
 // Client is who a token says that its bearer is. It belongs to the caller.
@@ -195,6 +197,11 @@ func (c *Clients) Verify(token, host string, now time.Time) (*Client, error) {
 		if client.User, ok = sub.(string); !ok {
 			return nil, &Error{ReasonMalformed, "the token's subject (sub) is no text"}
 		}
+		if client.User != "" {
+			if err := name.Check(client.User); err != nil {
+				return nil, &Error{ReasonMalformed, "the token's subject (sub) " + err.Error()}
+			}
+		}
 	}
 	var ok bool
 	if client.Roles, ok = texts(claims, "role"); !ok {
@@ -202,6 +209,11 @@ func (c *Clients) Verify(token, host string, now time.Time) (*Client, error) {
 	}
 	if client.Groups, ok = texts(claims, "webpubsub.group"); !ok {
 		return nil, &Error{ReasonRole, "the token's groups (webpubsub.group) are no texts"}
+	}
+	for _, group := range client.Groups {
+		if err := name.Check(group); err != nil {
+			return nil, &Error{ReasonRole, "a group of the token (webpubsub.group) " + err.Error()}
+		}
 	}
 	return client, nil
 }

@@ -152,6 +152,15 @@ func TestTokensAreRefusedForTheRightReason(t *testing.T) {
 		{"role a text", hs256(t, jwt.MapClaims{"role": "webpubsub.sendToGroup"}), reasons},
 		{"role a number", hs256(t, jwt.MapClaims{"role": 7}), ReasonRole},
 		{"role a list of numbers", hs256(t, jwt.MapClaims{"role": []int{7}}), ReasonRole},
+		{"subject ..", hs256(t, jwt.MapClaims{"sub": ".."}), ReasonMalformed},
+		{"subject .", hs256(t, jwt.MapClaims{"sub": "."}), ReasonMalformed},
+		{"subject too long", hs256(t, jwt.MapClaims{"sub": strings.Repeat("x", 1025)}), ReasonMalformed},
+		{"subject empty", hs256(t, jwt.MapClaims{"sub": ""}), reasons},
+		{"subject ...", hs256(t, jwt.MapClaims{"sub": "..."}), reasons},
+		{"group ..", hs256(t, jwt.MapClaims{"webpubsub.group": []string{"red", ".."}}), ReasonRole},
+		{"group .", hs256(t, jwt.MapClaims{"webpubsub.group": "."}), ReasonRole},
+		{"group empty", hs256(t, jwt.MapClaims{"webpubsub.group": ""}), ReasonRole},
+		{"group too long", hs256(t, jwt.MapClaims{"webpubsub.group": strings.Repeat("x", 1025)}), ReasonRole},
 		{"groups an object", hs256(t, jwt.MapClaims{"webpubsub.group": map[string]any{}}), ReasonRole},
 	} {
 		got, err := c.Verify(test.token, host, now)

@@ -74,7 +74,7 @@ var openAPI []byte
 // {"error":{"code":…,"message":…}}.
 //
 // It wants the path as it was sent: an [http.ServeMux] before it would redirect
-// requests whose path is not clean, such as those about a group called "..".
+// requests whose path is not clean, whose names mean something else then.
 //
 // No byte of a body is read before the request is routed and authorized, then no
 // more than MaxBody, and not slower than the server allows: time-outs of the

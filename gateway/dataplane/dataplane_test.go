@@ -108,6 +108,8 @@ func TestEveryRouteAsksTheNodeForWhatItSays(t *testing.T) {
 	}{
 		{"POST /:send?api-version=2024-12-01", "hi", plain, 202, all, text("hi"), "3"},
 		{"POST /%3Asend", "", "Content-Type: text/plain; charset=UTF-8", 202, all, text(""), "3"},
+		{"POST /:send", "hi", "Content-Type: Text/Plain;Charset=\"UTF8\"", 202, all, text("hi"), "3"},
+		{"POST /:send", "\ufeff{\"a\":1}", "Content-Type: application/json; charset=utf8", 202, all, delivery.Send{Op: ws.OpText, Data: []byte(`{"a":1}`), JSON: true}, "3"},
 		{"POST /:send", `{"a":1}`, object, 202, all, delivery.Send{Op: ws.OpText, Data: []byte(`{"a":1}`), JSON: true}, "3"},
 		{"POST /:send", "\xff\x00", octets, 202, all, delivery.Send{Op: ws.OpBinary, Data: []byte("\xff\x00")}, "3"},
 		{"POST /:send?messageTtlSeconds=300", "hi", plain, 202, all, delivery.Send{Op: ws.OpText, Data: []byte("hi"), TTL: 300 * time.Second}, "3"},
@@ -221,6 +223,14 @@ func TestWhatIsWrongIsAnsweredInJSON(t *testing.T) {
 		{"PATCH /api/hubs/chat/connections/c1", "", "", 405, "MethodNotAllowed"},
 		{"POST /api/openapi.json", "", "", 405, "MethodNotAllowed"},
 
+		{"POST /api/hubs/chat/users/%2E%2E/:send", "hi", plain, 400, "BadRequest"},
+		{"POST /api/hubs/chat/users/../:send", "hi", plain, 400, "BadRequest"},
+		{"POST /api/hubs/chat/groups/%2E/:send", "hi", plain, 400, "BadRequest"},
+		{"PUT /api/hubs/chat/users/ann/groups/..", "", "", 400, "BadRequest"},
+		{"PUT /api/hubs/chat/permissions/sendToGroup/connections/c?targetName=..", "", "", 400, "BadRequest"},
+		{"POST /api/hubs/chat/:generateToken?userId=..", "", "", 400, "BadRequest"},
+		{"POST /api/hubs/chat/:generateToken?group=.", "", "", 400, "BadRequest"},
+		{"POST /api/hubs/chat/:addToGroups", `{"groups":["a",".."]}`, "Content-Type: application/json", 400, "BadRequest"},
 		{"POST /api/hubs/chat/:send", "hi", "", 415, "UnsupportedMediaType"},
 		{"POST /api/hubs/chat/:send", "hi", "Content-Type: application/x-www-form-urlencoded", 415, "UnsupportedMediaType"},
 		{"POST /api/hubs/chat/:send", "hi", "Content-Type: text/plain; charset=latin1", 415, "UnsupportedMediaType"},

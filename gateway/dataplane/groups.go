@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/name"
 )
 
 // join makes the target a member of the group in the path. A connection has to
@@ -62,8 +63,8 @@ func (r *request) groups() ([]string, error) {
 		return nil, badRequest("groups in the body names no group")
 	}
 	for _, group := range body.Groups {
-		if !isName(group) {
-			return nil, badRequest("a name in groups is not UTF-8 of 1 to %d bytes", maxName)
+		if err := name.Check(group); err != nil {
+			return nil, badRequest("a name in groups %v", err)
 		}
 	}
 	var err error

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,16 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/name"
 )
 
-// Bounds of what a request says, in bytes.
-const (
-	maxName   = 1024      // name of a group or user, or id of a connection
-	maxObject = 256 << 10 // body that is an object of the API
-)
+// maxObject is how many bytes a body may have that is an object of the API.
+const maxObject = 256 << 10
 
 // request is a request that may be served: its hub is there, whoever sent it
 // may act on it, and what its path and query name is in the target.
@@ -40,9 +38,11 @@ func newRequest(r *http.Request, route *route) (*request, error) {
 	if err != nil {
 		return nil, badRequest("the query is not well encoded")
 	}
-	for _, name := range []string{"group", "userId", "connectionId"} {
-		if value := r.PathValue(name); strings.Contains(route.path, "{"+name+"}") && !isName(value) {
-			return nil, badRequest("%s in the path is not UTF-8 of 1 to %d bytes", name, maxName)
+	for _, part := range []string{"group", "userId", "connectionId"} {
+		if strings.Contains(route.path, "{"+part+"}") {
+			if err := name.Check(r.PathValue(part)); err != nil {
+				return nil, badRequest("%s in the path %v", part, err)
+			}
 		}
 	}
 	q := &request{Request: r, query: query, target: delivery.Target{Hub: r.PathValue("hub"), Kind: route.kind}}
@@ -64,11 +64,6 @@ func newRequest(r *http.Request, route *route) (*request, error) {
 		q.target.Filter, err = parseFilter(query.Get("filter"))
 	}
 	return q, err
-}
-
-// isName reports whether s can be the name of a group or user.
-func isName(s string) bool {
-	return s != "" && len(s) <= maxName && utf8.ValidString(s)
 }
 
 // isAmbiguous reports whether a hub's name, decoded, could be taken for another
@@ -113,7 +108,7 @@ func (r *request) mediaType() (string, error) {
 	if err != nil {
 		return "", unsupported("there is no Content-Type, or none that can be read")
 	}
-	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
+	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "utf8") && !strings.EqualFold(c, "us-ascii") {
 		return "", unsupported("charset %q is not known here: send UTF-8", c)
 	}
 	return media, nil
@@ -205,8 +200,12 @@ func (r *request) object(v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := json.Unmarshal(withoutMark(data), v); err != nil {
 		return badRequest("the body: %v", err)
 	}
 	return nil
 }
+
+// withoutMark returns JSON without the byte order mark that some editors and
+// serialisers put before it (RFC 8259, section 8.1, lets readers ignore one).
+func withoutMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }

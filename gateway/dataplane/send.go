@@ -47,6 +47,9 @@ func (a *api) message(r *request) (delivery.Send, error) {
 	if message.Data, err = r.body(a.MaxBody); err != nil {
 		return message, err
 	}
+	if message.JSON {
+		message.Data = withoutMark(message.Data)
+	}
 	switch {
 	case message.Op == ws.OpText && !utf8.Valid(message.Data):
 		return message, badRequest("the body is not UTF-8, as a text has to be; application/octet-stream takes any bytes")

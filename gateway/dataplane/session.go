@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/name"
 )
 
 // maxReason is how long the reason in a Close frame may be (RFC 6455 §5.5), in
@@ -76,17 +77,19 @@ func (a *api) revoke(r *request, h http.Header) (any, error) {
 // permission reads which one is meant. Without a target name it is that for
 // every group.
 func (r *request) permission() (p delivery.Permission, err error) {
-	switch name := r.PathValue("permission"); name {
+	switch verb := r.PathValue("permission"); verb {
 	case "joinLeaveGroup":
 		p.Verb = delivery.JoinLeaveGroup
 	case "sendToGroup":
 		p.Verb = delivery.SendToGroup
 	default:
-		return p, badRequest("there is no permission %q, but joinLeaveGroup and sendToGroup", name)
+		return p, badRequest("there is no permission %q, but joinLeaveGroup and sendToGroup", verb)
 	}
 	p.Group = r.query.Get("targetName")
-	if p.Group != "" && !isName(p.Group) {
-		return p, badRequest("targetName is not UTF-8 of at most %d bytes", maxName)
+	if p.Group != "" {
+		if err := name.Check(p.Group); err != nil {
+			return p, badRequest("targetName %v", err)
+		}
 	}
 	return p, nil
 }

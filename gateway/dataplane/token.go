@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"sluice/gateway/name"
 )
 
 // maxMinutes is how long a token may last: ten years.
@@ -19,12 +21,14 @@ func (a *api) token(r *request, _ http.Header) (any, error) {
 		return nil, badRequest("clientType is %q; Default is the only one here", c)
 	}
 	for _, group := range r.query["group"] {
-		if !isName(group) {
-			return nil, badRequest("a group is not UTF-8 of 1 to %d bytes", maxName)
+		if err := name.Check(group); err != nil {
+			return nil, badRequest("a group %v", err)
 		}
 	}
-	if user := r.query.Get("userId"); user != "" && !isName(user) {
-		return nil, badRequest("userId is not UTF-8 of at most %d bytes", maxName)
+	if user := r.query.Get("userId"); user != "" {
+		if err := name.Check(user); err != nil {
+			return nil, badRequest("userId %v", err)
+		}
 	}
 	token, err := a.Token(r.target.Hub, TokenRequest{
 		User:   r.query.Get("userId"),

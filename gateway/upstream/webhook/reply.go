@@ -94,6 +94,9 @@ func readGood(c *upstream.Call, resp *fasthttp.Response) (upstream.Reply, *upstr
 		r.Verdict, err = readVerdict(body, c.Request)
 	case len(body) > 0:
 		r.Op, err = opOf(resp.Header.ContentType(), body)
+		if media(resp.Header.ContentType()) == "application/json" {
+			body = bytes.TrimPrefix(body, byteOrderMark)
+		}
 		r.Data = bytes.Clone(body)
 	}
 	if err != nil {

@@ -49,6 +49,7 @@ func TestAnswersToMessagesReachTheClient(t *testing.T) {
 		"200, empty, any type":      {ok("Content-Type: image/png\r\n", ""), 0, ""},
 		"text":                      {ok(textType, "hi"), ws.OpText, "hi"},
 		"text in capitals":          {ok("CONTENT-TYPE: Text/Plain;charset=UTF-8\r\n", "hi"), ws.OpText, "hi"},
+		"JSON with a mark":          {ok(jsonType, "\ufeff{}"), ws.OpText, `{}`},
 		"JSON":                      {ok(jsonType, `{"a":1}`), ws.OpText, `{"a":1}`},
 		"binary":                    {ok(binaryType, "\xff\x00"), ws.OpBinary, "\xff\x00"},
 		"identity encoding":         {ok(textType+"Content-Encoding: identity\r\n", "hi"), ws.OpText, "hi"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"sluice/gateway/name"
 	"sluice/gateway/upstream"
 )
 
@@ -16,6 +17,10 @@ const (
 	maxNames      = 1000 // groups, and roles, that one answer can give
 	maxNameLength = 1024 // of each, and of a user, in bytes
 )
+
+// byteOrderMark may stand before JSON (RFC 8259, section 8.1): some serialisers
+// write one, and clients would stumble over it.
+var byteOrderMark = []byte("\ufeff")
 
 // readVerdict reads the answer to connect. An empty body lets the client in as
 // it is. The client must have offered the subprotocol that is chosen.
@@ -27,16 +32,35 @@ func readVerdict(body []byte, r *upstream.Request) (*upstream.Verdict, error) {
 	if err := parseVerdict(body, v); err != nil {
 		return nil, fmt.Errorf("the answer to connect: %w", err)
 	}
+	if err := checkNames(v); err != nil {
+		return nil, fmt.Errorf("the answer to connect: %w", err)
+	}
 	if v.Subprotocol != "" && (r == nil || !slices.Contains(r.Subprotocols, v.Subprotocol)) {
 		return nil, fmt.Errorf("the answer to connect: the client does not offer the subprotocol %.80q", v.Subprotocol)
 	}
 	return v, nil
 }
 
+// checkNames says what is wrong with who v says that a client is.
+func checkNames(v *upstream.Verdict) error {
+	if v.User != "" {
+		if err := name.Check(v.User); err != nil {
+			return fmt.Errorf("userId %w", err)
+		}
+	}
+	for _, group := range v.Groups {
+		if err := name.Check(group); err != nil {
+			return fmt.Errorf("groups: %.80q %w", group, err)
+		}
+	}
+	return nil
+}
+
 // parseVerdict fills in v from a JSON object. Names are compared exactly and a
 // known one may stand there once: two parsers must not see two users in it.
 // Unknown members are skipped, and null is as if it were not there.
 func parseVerdict(body []byte, v *upstream.Verdict) error {
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	if !utf8.Valid(body) {
 		return errors.New("not UTF-8")
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -18,6 +19,7 @@ func TestConnectAnswersAreRead(t *testing.T) {
 		`{}`:               {},
 		" {\n}\n":          {},
 		`{"userId":"ann"}`: {User: "ann"},
+		"\ufeff" + `{"userId":"...","groups":["..a"]}`:                  {User: "...", Groups: []string{"..a"}},
 		`{"userId":null,"groups":null,"roles":null,"subprotocol":null}`: {},
 		`{"userId":"","groups":[],"roles":[],"subprotocol":""}`:         {},
 		`{"userId":"\u017dofie","groups":["a","b"],"roles":["r"],"subprotocol":"v2"}`: {
@@ -38,6 +40,10 @@ func TestBadConnectAnswersAreRefused(t *testing.T) {
 	offered := &upstream.Request{Subprotocols: []string{"v1"}}
 	for body, want := range map[string]string{
 		`OK`:                               "not a JSON object",
+		"\ufeff\ufeff{}":                   "not a JSON object",
+		`{"userId":".."}`:                  "userId is . or ..",
+		`{"userId":"."}`:                   "userId is . or ..",
+		`{"groups":["a",".."]}`:            `".." is . or ..`,
 		`null`:                             "not a JSON object",
 		`[]`:                               "not a JSON object",
 		`"x"`:                              "not a JSON object",
@@ -85,7 +91,7 @@ func FuzzConnectAnswer(f *testing.F) {
 			return
 		}
 		var members map[string]json.RawMessage
-		if err := json.Unmarshal(body, &members); err != nil || !utf8.Valid(body) {
+		if err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), &members); err != nil || !utf8.Valid(body) {
 			t.Fatalf("%q is accepted: %v", body, err)
 		}
 		for name, got := range map[string]any{"userId": &v.User, "subprotocol": &v.Subprotocol, "groups": &v.Groups, "roles": &v.Roles} {
