@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -309,7 +310,8 @@ func TestStrangersWhoDoNotReadCostNoBudget(t *testing.T) {
 			var peers []*peer
 			for range conns {
 				p := n.connect()
-				p.say(say)
+				p.Conn.(*net.TCPConn).SetReadBuffer(4 << 10) // or the kernel reads for it
+				go io.WriteString(p.Conn, say)
 				peers = append(peers, p)
 			}
 			n.serves()
