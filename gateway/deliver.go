@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -19,6 +22,10 @@ const loopPatience = time.Second
 // Do implements [delivery.Node]. A message is encoded once, and once more for
 // each deflate window in use. A session gets it once, if it is open when its
 // loop comes to it, and meant then.
+//
+// Room is reserved with all loops that it concerns before any of them hears of
+// it: who is told that it was too much repeats it, and nobody shall get a
+// message twice.
 func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) (result delivery.Result, err error) {
 	h := g.settings.Load().hubs[t.Hub]
 	if h == nil {
@@ -36,29 +43,32 @@ func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) 
 		}
 		defer o.plain.Release()
 	}
-	answers := make(chan delivery.Result, len(g.loops))
+	loops, ok := g.reserveRoom(o, size)
+	if !ok {
+		return result, delivery.ErrFull
+	}
+	answers := make(chan delivery.Result, len(loops))
 	asked := 0
-	for _, l := range g.loops {
-		if !o.concerns(l) {
-			continue
-		}
+	for _, l := range loops {
 		e := &errand{order: o, size: size, answer: answers}
 		if o.plain != nil {
 			o.plain.Retain(1)
 			e.frames[0] = o.plain
 		}
-		if !l.post(letter{run: e.run}, size) {
+		if !l.postReserved(letter{run: e.run}) { // it has ended since, and its sessions with it
 			e.release()
-			err = delivery.ErrFull
+			l.mail.delivered(size)
 			continue
 		}
 		asked++
 	}
 	timer := time.NewTimer(loopPatience)
 	defer timer.Stop()
+	failed := 0
 	for result.Pending = asked; result.Pending > 0; result.Pending-- {
 		select {
 		case r := <-answers:
+			failed += r.Pending
 			result.Matched += r.Matched
 			result.Queued += r.Queued
 			result.Dropped += r.Dropped
@@ -68,10 +78,29 @@ func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) 
 		}
 		break
 	}
+	result.Pending += failed
 	if _, joining := a.(delivery.Join); joining && result.Dropped > 0 && err == nil {
 		err = delivery.ErrTooManyGroups
 	}
 	return result, err
+}
+
+// reserveRoom takes size bytes of the mailbox of every loop that o concerns. It
+// is false, and nothing is taken, if one of them does not have it.
+func (g *Gateway) reserveRoom(o *order, size int) (loops []*loop, ok bool) {
+	for _, l := range g.loops {
+		if !o.concerns(l) {
+			continue
+		}
+		if !l.reserve(size) {
+			for _, l := range loops {
+				l.mail.delivered(size)
+			}
+			return nil, false
+		}
+		loops = append(loops, l)
+	}
+	return loops, true
 }
 
 // shared charges a frame that many may hold to the budget, until nobody does.
@@ -139,13 +168,25 @@ type errand struct {
 	frames [16]*session.Shared // of a message, by window bits; 0: not compressed
 
 	begun  bool
+	done   bool
 	slots  []uint32 // of who may be meant, unless that is everybody
 	cursor uint32   // the next of them, or the next slot
 }
 
 // run visits sessions for a slice of time, and is true when all had their
 // turn. Each is visited once, whoever comes and goes meanwhile.
-func (e *errand) run(l *loop) bool {
+//
+// A panic while a session is visited ends that session. Any other ends the
+// errand, of which nobody knows then whom it has not reached.
+func (e *errand) run(l *loop) (done bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.panicked(v)
+			e.result.Pending = 1
+			e.finish(l)
+			done = true
+		}
+	}()
 	if !e.begun {
 		e.begun = true
 		e.slots = l.candidates(e.order)
@@ -165,13 +206,22 @@ func (e *errand) run(l *loop) bool {
 		}
 		e.visit(l.slab.at(slot))
 	}
+	e.finish(l)
+	return true
+}
+
+// finish gives back what the errand holds, and answers whoever waits for it.
+func (e *errand) finish(l *loop) {
+	if e.done {
+		return
+	}
+	e.done = true
 	e.release()
 	if e.size > 0 {
 		l.mail.delivered(e.size)
 		l.metrics.Delivered(time.Since(e.posted))
 	}
 	e.answer <- e.result
-	return true
 }
 
 func (e *errand) release() {
@@ -287,6 +337,12 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 	return c.state == open
 }
 
+// errStalled wraps what dataplane tells callers to ask again for.
+var errStalled = fmt.Errorf("a loop does not answer: %w", context.DeadlineExceeded)
+
+// errSurvey is a panic, which the log tells.
+var errSurvey = errors.New("a loop has failed to list its sessions")
+
 // List implements [delivery.Node]. A page is in the order of loops and slots.
 // A session stays in its slot, so that one which is there while pages are
 // turned is on one of them, and on one only.
@@ -299,6 +355,8 @@ func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cur
 	if !g.resolve(o) {
 		return page, nil
 	}
+	timer := time.NewTimer(loopPatience)
+	defer timer.Stop()
 	for i := int(from.Loop); i < len(g.loops); i, from.Slot = i+1, 0 {
 		l := g.loops[i]
 		if !o.concerns(l) {
@@ -310,8 +368,20 @@ func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cur
 		}
 		select {
 		case <-s.done:
+		case <-timer.C:
+			s.forgotten.Store(true)
+			if len(page.Entries) == 0 {
+				return delivery.Page{}, errStalled
+			}
+			// What there is makes a page. The next one begins with that loop.
+			page.Next = &delivery.Cursor{Loop: uint16(i), Slot: from.Slot}
+			return page, nil
 		case <-ctx.Done():
+			s.forgotten.Store(true)
 			return delivery.Page{}, ctx.Err()
+		}
+		if s.failed {
+			return delivery.Page{}, errSurvey
 		}
 		for _, m := range s.found {
 			page.Entries = append(page.Entries, delivery.Entry{ConnectionID: g.ids.Encode(m.ref), UserID: m.user})
@@ -335,6 +405,9 @@ type survey struct {
 	few    bool     // slots are all that may be meant; otherwise every slot is looked at
 	slots  []uint32 // ascending, from cursor on
 	done   chan struct{}
+	failed bool // by a panic
+
+	forgotten atomic.Bool // nobody waits any more
 }
 
 type found struct {
@@ -347,8 +420,21 @@ type found struct {
 const sortable = 4096
 
 // run looks at sessions for a slice of time, and is true when it has enough,
-// or all.
-func (s *survey) run(l *loop) bool {
+// or all, or for nobody.
+func (s *survey) run(l *loop) (done bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.panicked(v)
+			s.failed = true
+			done = true
+		}
+		if done {
+			close(s.done)
+		}
+	}()
+	if s.forgotten.Load() {
+		return true
+	}
 	if !s.begun {
 		s.begun = true
 		s.slots = l.candidates(s.order)
@@ -371,7 +457,6 @@ func (s *survey) run(l *loop) bool {
 		}
 		s.cursor++
 	}
-	close(s.done)
 	return true
 }
 

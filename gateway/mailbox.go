@@ -41,9 +41,23 @@ const letterSize = int(unsafe.Sizeof(letter{}))
 // post hands lt to the loop. It never blocks. It is false when the loop has
 // stopped, or when size, the bytes of a push and its letter, does not fit now.
 func (l *loop) post(lt letter, size int) bool {
+	if !l.reserve(size) {
+		return false
+	}
+	if !l.postReserved(lt) {
+		l.mail.delivered(size)
+		return false
+	}
+	return true
+}
+
+// reserve takes size bytes of the mailbox for a letter that is to come. It is
+// false when the loop has stopped, or when they do not fit now. Who does not
+// post after all says that they are delivered.
+func (l *loop) reserve(size int) bool {
 	m := &l.mail
 	m.mu.Lock()
-	defer m.mu.Unlock() // behind Wake: once the mailbox is closed, nobody touches the waker
+	defer m.mu.Unlock()
 	switch {
 	case m.closed:
 		return false
@@ -52,6 +66,18 @@ func (l *loop) post(lt letter, size int) bool {
 		return false
 	}
 	m.bytes.Add(int64(size))
+	return true
+}
+
+// postReserved hands a letter to the loop for which there is room. It is false
+// when the loop has stopped.
+func (l *loop) postReserved(lt letter) bool {
+	m := &l.mail
+	m.mu.Lock()
+	defer m.mu.Unlock() // after Wake: once the mailbox is closed, nobody touches the waker
+	if m.closed {
+		return false
+	}
 	m.in = append(m.in, lt)
 	l.waker.Wake()
 	return true

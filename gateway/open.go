@@ -243,6 +243,16 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 	l.vacate(c)
 }
 
+// admitted is admit for a socket that nobody else would close after a panic.
+func (l *loop) admitted(conn netpoll.Conn) (c *client) {
+	defer func() {
+		if c == nil {
+			conn.Close()
+		}
+	}()
+	return l.admit(conn)
+}
+
 // adopt takes a socket from the HTTP server whose next request, in read, is
 // an upgrade. Bytes behind that request's head are the first frames.
 func (l *loop) adopt(conn netpoll.Conn, read []byte) {
@@ -250,7 +260,7 @@ func (l *loop) adopt(conn netpoll.Conn, read []byte) {
 		conn.Close()
 		return
 	}
-	c := l.admit(conn)
+	c := l.admitted(conn)
 	defer c.guard()
 	l.takeHead(c, read, 0)
 	if c.state == heading {

@@ -88,7 +88,7 @@ type Result struct {
 	Matched int // sessions that were meant and there
 	Queued  int // of them, those the action was done to; a message is with the socket or in its queue
 	Dropped int // of them, those it could not be done to
-	Pending int // loops that had not answered when the time was up
+	Pending int // loops that had not answered when the time was up, or have failed to carry it out
 }
 
 // Entry is a session in a list.
@@ -124,9 +124,12 @@ var (
 type Node interface {
 	// Do does a to every session that t means, and waits for up to a second,
 	// or until ctx ends. An action that nobody is meant by is no error. With
-	// ErrFull some loops may have done it: those that Result speaks of. With
-	// ErrTooManyGroups the sessions in Dropped have joined none.
+	// ErrFull it has reached nobody. With ErrTooManyGroups the sessions in
+	// Dropped have joined none, and those in Queued have.
 	Do(ctx context.Context, t Target, a Action) (Result, error)
 	// List returns at most limit of the sessions that t means, from a cursor on.
+	// It waits for up to a second, and returns fewer then, with a cursor for
+	// the rest. If there are none yet, the error is
+	// [context.DeadlineExceeded].
 	List(ctx context.Context, t Target, from Cursor, limit int) (Page, error)
 }
