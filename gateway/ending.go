@@ -69,6 +69,7 @@ func (l *loop) depart(c *client) {
 
 // unhold gives up the input that was waiting.
 func (l *loop) unhold(c *client) {
+	delete(l.thirsty, c)
 	if c.held == nil {
 		return
 	}

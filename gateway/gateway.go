@@ -64,6 +64,8 @@ type Gateway struct {
 	settings    atomic.Pointer[settings]
 	drainConfig atomic.Pointer[config.Drain]
 	budget      *session.Budget
+	relieving   atomic.Bool  // a relief is under way
+	calm        atomic.Int64 // no relief is begun before that Unix time in nanoseconds
 	buffered    int64
 	limit       uint64 // descriptors that the process may have, looked at once
 	ids         *session.IDKey

@@ -54,9 +54,11 @@ type loop struct {
 	silent    line // clients whose request head has not come
 	departing line // clients that were refused and have not left
 
-	stalled  map[*client]struct{}    // clients that do not read as fast as we write
-	partings map[*client]parting     // closes that wait for an answer
-	traced   map[*client]*trace.Span // handshakes under way whose head is known; nil: nothing is traced
+	stalled  map[*client]struct{}     // clients that do not read as fast as we write
+	thirsty  map[*client]session.Tick // clients that wait for buffers, and since when
+	tight    bool                     // buffers were short at the last tick, or since
+	partings map[*client]parting      // closes that wait for an answer
+	traced   map[*client]*trace.Span  // handshakes under way whose head is known; nil: nothing is traced
 	idleHeld []*held
 	drain    *drain // nil while serving
 	over     bool   // everything was dropped; the last letters are read
@@ -79,6 +81,7 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 		random:  rand.New(rand.NewPCG(uint64(start.UnixNano()), uint64(index))),
 		start:   start,
 		stalled: make(map[*client]struct{}),
+		thirsty: make(map[*client]session.Tick),
 
 		partings: make(map[*client]parting),
 	}
@@ -264,7 +267,12 @@ func (l *loop) onTick(netpoll.Event) {
 	for _, e := range l.entrances {
 		e.resume()
 	}
-	l.relieve()
+	if l.tight = l.g.crowded(); l.tight && l.g.pressed() {
+		l.g.relieve()
+	}
+	if len(l.thirsty) > 0 {
+		l.post(letter{run: new(quench).run}, 0)
+	}
 	if l.drain != nil {
 		l.drainTick()
 	}
@@ -295,7 +303,12 @@ func (l *loop) hold(c *client, p []byte) bool {
 		} else {
 			h = new(held)
 		}
-		if h.buf = l.context.Pool.Get(len(p)); h.buf == nil {
+		if c.upgraded { // it is read: a session's loss is more than a newcomer's
+			l.context.Pool.Reserved(func() { h.buf = l.context.Pool.Get(len(p)) })
+		} else {
+			h.buf = l.context.Pool.Get(len(p))
+		}
+		if h.buf == nil {
 			l.g.metrics.Reached(metrics.LimitBuffered)
 			return false
 		}

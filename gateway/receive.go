@@ -88,6 +88,9 @@ func (l *loop) readSize(c *client) int {
 	if c.hub == nil {
 		return readSize
 	}
+	if l.tight {
+		return tightRead
+	}
 	return min(max(c.hub.now.Load().read, c.Announced()), readSize)
 }
 
@@ -133,6 +136,10 @@ func (l *loop) serve(c *client, p []byte) (taken int) {
 		}
 		in, n, err := c.Next(l.context, &hs.limits, p[taken:], !c.parked())
 		taken += n
+		if err == session.ErrBudget && c.state == open {
+			l.thirst(c)
+			return taken
+		}
 		if err != nil {
 			l.violated(c, err)
 			return len(p)
@@ -221,9 +228,14 @@ func (l *loop) resume(c *client) {
 		if c.parked() {
 			return
 		}
+		since, thirsty := l.thirsty[c]
+		delete(l.thirsty, c)
 		n := l.serve(c, h.buf[h.off:])
 		l.flush(c)
 		if c.held == h { // nothing has ended the session meanwhile
+			if _, still := l.thirsty[c]; still && thirsty && n == 0 {
+				l.thirsty[c] = since
+			}
 			if h.off += n; h.off < len(h.buf) {
 				return // parked again
 			}

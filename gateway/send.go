@@ -40,7 +40,11 @@ func (l *loop) flush(c *client) {
 	}
 	l.out = p[:0]
 	if sent, ok := l.send(c, p); !ok {
-		l.queued(c, p, sent, c.Queue.Append(l.context.Pool, p, sent, l.now))
+		err := c.Queue.Append(l.context.Pool, p, sent, l.now)
+		if err != nil && !c.writing { // a frame may be under way, and must go on
+			l.context.Pool.Reserved(func() { err = c.Queue.Append(l.context.Pool, p, sent, l.now) })
+		}
+		l.queued(c, p, sent, err)
 	}
 }
 
@@ -48,7 +52,11 @@ func (l *loop) flush(c *client) {
 // not take, for a time if that is not zero. Nobody has a copy of it.
 func (l *loop) sendShared(c *client, f *session.Shared, ttl session.Tick) {
 	if sent, ok := l.send(c, f.Bytes()); !ok {
-		l.queued(c, f.Bytes(), sent, c.Queue.AppendShared(l.context.Pool, f, sent, l.now, ttl))
+		err := c.Queue.AppendShared(l.context.Pool, f, sent, l.now, ttl)
+		if err != nil && !c.writing {
+			l.context.Pool.Reserved(func() { err = c.Queue.AppendShared(l.context.Pool, f, sent, l.now, ttl) })
+		}
+		l.queued(c, f.Bytes(), sent, err)
 	}
 }
 
@@ -181,29 +189,4 @@ func (l *loop) slow(c *client, reason metrics.Reason) {
 	l.dropped(c, lostAs(reason), c.Queue.Cut(l.context.Pool))
 	l.weigh(c)
 	l.fail(c, tryAgainLater, reason, "too slow")
-}
-
-// relieve closes the heaviest queues while the buffers of the node are almost
-// used up.
-func (l *loop) relieve() {
-	for len(l.stalled) > 0 && l.g.budget.Used() > l.g.budget.Limit()/16*15 {
-		var heaviest *client
-		for c := range l.stalled {
-			if c.state == open && (heaviest == nil || c.Queue.Len() > heaviest.Queue.Len()) {
-				heaviest = c
-			}
-		}
-		if heaviest == nil {
-			return
-		}
-		func() {
-			defer heaviest.guard()
-			l.slow(heaviest, metrics.ReasonMemory)
-		}()
-	}
-}
-
-// crowded reports that so much is buffered that no newcomers are taken.
-func (g *Gateway) crowded() bool {
-	return g.budget.Used() > g.budget.Limit()/10*9
 }

@@ -19,13 +19,22 @@ func NewBudget(limit int64) *Budget {
 
 // Take charges n bytes and reports true, or charges nothing and reports false
 // if they would exceed the limit.
-func (b *Budget) Take(n int) bool {
+func (b *Budget) Take(n int) bool { return b.take(n, 0) }
+
+// TakeReserved is Take for what has been read already and has to be kept until
+// there is room: it may exceed the limit by a sixteenth.
+func (b *Budget) TakeReserved(n int) bool { return b.take(n, b.limit.Load()/16) }
+
+// overdraw charges n bytes for a moment, whatever the limit is.
+func (b *Budget) overdraw(n int) { b.used.Add(int64(n)) }
+
+func (b *Budget) take(n int, beyond int64) bool {
 	// Not Add and undo: while a large request is being refused, small ones
 	// that fit must not see its bytes.
 	for {
 		used := b.used.Load()
 		sum := used + int64(n)
-		if sum > b.limit.Load() {
+		if sum > b.limit.Load()+beyond {
 			return false
 		}
 		if b.used.CompareAndSwap(used, sum) {

@@ -32,7 +32,7 @@ func NewContext(p *Pool) *Context {
 
 // borrow returns an empty partial, or nil when the budget is exhausted.
 func (c *Context) borrow() *partial {
-	if !c.Pool.budget.Take(partialSize) {
+	if !c.Pool.charge(partialSize) {
 		return nil
 	}
 	pt := c.free

@@ -50,17 +50,14 @@ func (pt *partial) begin(h header) {
 }
 
 // receive takes the next bytes of the frame's payload, unmasks them in place,
-// and keeps them.
+// and keeps them. After ErrBudget nothing has happened to them.
 func (pt *partial) receive(p *Pool, l *Limits, chunk []byte) error {
 	done := pt.frame.length - pt.left
-	pt.frame.unmask(chunk, done)
 	if pt.frame.op.IsControl() {
+		pt.frame.unmask(chunk, done)
 		copy(pt.control[done:], chunk)
 		pt.left -= len(chunk)
 		return nil
-	}
-	if pt.op == ws.OpText && !pt.compressed && !pt.text.check(chunk) {
-		return ErrUTF8
 	}
 	if need := len(pt.buf) + len(chunk); need > cap(pt.buf) {
 		// Memory follows the bytes that came, not those that were
@@ -74,6 +71,10 @@ func (pt *partial) receive(p *Pool, l *Limits, chunk []byte) error {
 			return ErrBudget
 		}
 		pt.buf = grown
+	}
+	pt.frame.unmask(chunk, done)
+	if pt.op == ws.OpText && !pt.compressed && !pt.text.check(chunk) {
+		return ErrUTF8
 	}
 	pt.buf = append(pt.buf, chunk...)
 	pt.left -= len(chunk)
@@ -100,8 +101,11 @@ func (pt *partial) end(c *Context, l *Limits) (Input, error) {
 }
 
 // inflate returns the message that is compressed in src. It takes the place of
-// the buffer.
+// the buffer until the next frame, so that one at a time of a loop may take
+// more than the budget has.
 func (pt *partial) inflate(c *Context, l *Limits, op ws.OpCode, src []byte) (Input, error) {
+	defer c.Pool.to(c.Pool.reach)
+	c.Pool.reach = overdraw
 	message, err := c.Inflater.Inflate(c.Pool, src, l.Message)
 	if err != nil {
 		return Input{}, err

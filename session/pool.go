@@ -25,6 +25,37 @@ type Pool struct {
 	budget *Budget
 	free   [classes][][]byte
 	pieces pieces // of the queues; see queue.go
+	reach  reach
+}
+
+// reach is how far what is lent may exceed the limit of the budget.
+type reach uint8
+
+const (
+	ordinary reach = iota
+	reserved       // see Budget.TakeReserved
+	overdraw       // what one message takes that is done with at once
+)
+
+// Reserved runs f, in which the pool also lends of the budget's reserve.
+func (p *Pool) Reserved(f func()) {
+	defer p.to(p.reach)
+	p.reach = reserved
+	f()
+}
+
+func (p *Pool) to(r reach) { p.reach = r }
+
+// charge takes n bytes from the budget, and reports whether there was room.
+func (p *Pool) charge(n int) bool {
+	switch p.reach {
+	case reserved:
+		return p.budget.TakeReserved(n)
+	case overdraw:
+		p.budget.overdraw(n)
+		return true
+	}
+	return p.budget.Take(n)
 }
 
 // NewPool returns an empty Pool that charges what it lends to b.
@@ -36,14 +67,14 @@ func NewPool(b *Budget) *Pool { return &Pool{budget: b} }
 func (p *Pool) Get(n int) []byte {
 	if n > 1<<maxClass {
 		size := (n + pageSize - 1) &^ (pageSize - 1)
-		if !p.budget.Take(size) {
+		if !p.charge(size) {
 			return nil
 		}
 		return make([]byte, 0, size)
 	}
 	class := classOf(n)
 	size := 1 << class
-	if !p.budget.Take(size) {
+	if !p.charge(size) {
 		return nil
 	}
 	free := &p.free[class-minClass]

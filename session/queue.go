@@ -315,7 +315,7 @@ func (q *Queue) Reset(c *Pool) (messages int) {
 // push adds a piece at the end, and reports whether there was room for it in the
 // budget.
 func (q *Queue) push(c *Pool, what piece) bool {
-	if !c.budget.Take(pieceSize) {
+	if !c.charge(pieceSize) {
 		return false
 	}
 	p := c.pieces.get()

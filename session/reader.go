@@ -66,7 +66,9 @@ func (r *Reader) Init(role Role, deflate bool) {
 // buffers back that are no longer needed: a caller that goes on until None
 // leaves an idle session without buffers.
 //
-// The error is an [*Error]. After it only Release may be called.
+// The error is an [*Error]. After it only Release may be called, but for
+// ErrBudget: once there is room, the bytes that were not taken may be offered
+// again.
 func (r *Reader) Next(c *Context, l *Limits, p []byte, wantData bool) (Input, int, error) {
 	// Nearly all traffic is a whole, uncompressed, masked data frame of less
 	// than 64 KiB. It is checked here and nowhere copied; next knows all of
@@ -113,7 +115,10 @@ func (r *Reader) next(c *Context, l *Limits, p []byte, wantData bool) (Input, in
 			case !wantData && h.op.IsData():
 				return Input{Kind: Held}, taken, nil
 			case size == 0:
-				return Input{}, len(p), r.keepHeader(c, b)
+				if err := r.keepHeader(c, b); err != nil {
+					return Input{}, taken, err
+				}
+				return Input{}, len(p), nil
 			}
 			taken += size - kept
 			if err := r.admit(l, &h); err != nil {
@@ -125,8 +130,8 @@ func (r *Reader) next(c *Context, l *Limits, p []byte, wantData bool) (Input, in
 				in, err := r.whole(c, l, &h, payload)
 				return in, end, err
 			}
-			if !r.hold(c) {
-				return Input{}, taken, ErrBudget
+			if !r.hold(c) { // none of the header was kept
+				return Input{}, taken - size, ErrBudget
 			}
 			r.partial.begin(h)
 		} else if !wantData && r.partial.frame.op.IsData() {
@@ -183,6 +188,8 @@ func (r *Reader) whole(c *Context, l *Limits, h *header, payload []byte) (Input,
 	case h.op.IsControl():
 		return controlInput(h.op, payload)
 	case h.compressed:
+		defer c.Pool.to(c.Pool.reach)
+		c.Pool.reach = overdraw // given back before the next frame
 		if !r.hold(c) {
 			return Input{}, ErrBudget
 		}
