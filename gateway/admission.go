@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"time"
 
 	"sluice/gateway/auth"
@@ -204,7 +203,7 @@ func requestOf(h *handshake.Head, client *auth.Client) *upstream.Request {
 			r.Headers[name] = append(r.Headers[name], string(f.Value))
 		}
 	}
-	r.Query, _ = url.ParseQuery(string(h.Query)) // of a malformed one, what can be understood
+	r.Query = auth.ParseQuery(string(h.Query))
 	delete(r.Query, "access_token")
 	if client != nil {
 		r.Claims = client.Claims

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -477,10 +478,13 @@ func TestHandshakesThatWaitAreChargedToTheBudget(t *testing.T) {
 func TestConnectRequestsAreJSONAble(t *testing.T) {
 	n, late := asks(t, nil)
 	p := n.connect()
-	p.say(request("/?a=%ff&b=%zz&c=1"))
+	p.say(request("/?a=%ff&b=%zz&c=1;d=100%"))
 	ev := late.next(t, upstream.Connect)
 	if _, err := json.Marshal(ev.Request); err != nil {
 		t.Error(err)
+	}
+	if got := url.Values(ev.Request.Query); got.Get("b") != "%zz" || got.Get("c") != "1;d=100%" || len(got) != 3 {
+		t.Errorf("query %q", got)
 	}
 	ev.accept(upstream.Verdict{Status: 403})
 	p.wantStatus(403)

@@ -1,9 +1,6 @@
 package auth
 
-import (
-	"bytes"
-	"net/url"
-)
+import "bytes"
 
 // queryToken is the name of the query parameter that browsers, which cannot set
 // header fields, put their token into.
@@ -31,7 +28,7 @@ func FromHeader(authorization []byte) ([]byte, bool) {
 
 // FromQuery returns the value of the first access_token in a query (RFC 6750,
 // section 2.3), percent-decoded. It aliases the query if nothing in it needed
-// decoding. A value that cannot be decoded is none.
+// decoding. It is read as ParseQuery reads it.
 func FromQuery(rawQuery []byte) ([]byte, bool) {
 	for len(rawQuery) > 0 {
 		var pair []byte
@@ -43,8 +40,7 @@ func FromQuery(rawQuery []byte) ([]byte, bool) {
 		if bytes.IndexByte(value, '%') < 0 && bytes.IndexByte(value, '+') < 0 {
 			return value, len(value) > 0
 		}
-		text, err := url.QueryUnescape(string(value))
-		return []byte(text), err == nil && text != ""
+		return []byte(unescape(string(value))), len(value) > 0
 	}
 	return nil, false
 }
@@ -54,6 +50,5 @@ func named(name []byte, want string) bool {
 	if bytes.IndexByte(name, '%') < 0 {
 		return string(name) == want
 	}
-	text, err := url.QueryUnescape(string(name))
-	return err == nil && text == want
+	return unescape(string(name)) == want
 }

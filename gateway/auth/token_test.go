@@ -26,7 +26,7 @@ func TestTheTokenIsFoundInTheHeaderOrElseInTheQuery(t *testing.T) {
 		{"access_tokens=q", "", ""},
 		{"access%5Ftoken=q", "", "q"},
 		{"access_token=a%2Eb.c%3D", "", "a.b.c="},
-		{"access_token=a%zz", "", ""},
+		{"access_token=a%zz", "", "a%zz"},
 		{"access_token=a=b", "", "a=b"},
 		{"%zz=1&access_token=q", "", "q"},
 	} {
