@@ -98,3 +98,20 @@ func TestHubWhoseUpstreamIsBuiltInExportsNoneOfIts(t *testing.T) {
 		t.Error("they are back")
 	}
 }
+
+// Who has connected is there: nobody has to wait for a tick, which the test
+// takes from the loops.
+func TestConnectionIsCountedWhenItsHandshakeIsAnswered(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
+		for _, l := range n.loops {
+			l.do(func(l *loop) { l.poller.Del(l.ticker.FD()) })
+		}
+		for i := range 5 {
+			n.dial()
+			if got := n.metric("sluice_connections", "hub=default"); got != float64(i+1) {
+				t.Errorf("%d loops: %v connections after handshake %d", loops, got, i+1)
+			}
+		}
+	}
+}

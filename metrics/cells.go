@@ -13,6 +13,13 @@ func newCells(n int) cells {
 	return cells{own: make([]uint64, n), seen: make([]atomic.Uint64, n)}
 }
 
+// move moves a level and shows it at once: what goes up and down says what there
+// is now. It costs a locked instruction, which no frame pays.
+func (c *cells) move(at int, delta uint64) {
+	c.own[at] += delta
+	c.seen[at].Store(c.own[at])
+}
+
 // publish stores what has changed since it was called last. Most cells have
 // not, and a load costs less than a store.
 func (c *cells) publish() {

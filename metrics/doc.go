@@ -4,7 +4,8 @@
 // and adds to plain memory; once a tick it calls [Loop.Publish], which copies
 // what has changed to where the scrape reads it. No counter on the way of a
 // frame costs a locked instruction, a scrape never waits for a loop, and what a
-// scrape sees is at most one tick old. A loop that is stuck shows its last
+// scrape sees of counters is at most one tick old. What goes up and down, as the
+// open connections, is shown at once. A loop that is stuck shows its last
 // published values.
 //
 // What happens to the sessions of a hub is counted with its [Hub], which has

@@ -4,7 +4,8 @@ import "time"
 
 // Loop is what one loop counts. All methods are for the goroutine of that loop
 // only and allocate nothing, but for the first connection of a hub that ends
-// for a reason. Others see the counts after the next Publish.
+// for a reason. Others see the counts after the next Publish, and levels, as
+// that of open connections, at once.
 type Loop struct {
 	cells
 	set        *Set
@@ -58,18 +59,18 @@ func (l *Loop) Inc(c Counter) { l.own[atCounters+int(c)]++ }
 // Add counts n.
 func (l *Loop) Add(c Counter, n uint64) { l.own[atCounters+int(c)] += n }
 
-// Gauge moves a level by delta.
-func (l *Loop) Gauge(g Gauge, delta int64) { l.own[atGauges+int(g)] += uint64(delta) }
+// Gauge moves a level by delta. Others see it at once.
+func (l *Loop) Gauge(g Gauge, delta int64) { l.move(atGauges+int(g), uint64(delta)) }
 
-// Opened counts a connection of the hub in.
-func (l *Loop) Opened(h *Hub) { l.hub(h).own[atHubConnections]++ }
+// Opened counts a connection of the hub in. Others see that at once.
+func (l *Loop) Opened(h *Hub) { l.hub(h).move(atHubConnections, 1) }
 
 // Closed counts a connection of the hub out, once, after it was counted in.
 // code is the close code that was sent or received, 1005 or 1006 where there
 // was none.
 func (l *Loop) Closed(h *Hub, code uint16, r Reason, age time.Duration) {
 	counts := l.hub(h)
-	counts.own[atHubConnections]--
+	counts.move(atHubConnections, ^uint64(0))
 	counts.ended(r, codeIndex(code))
 	l.histograms[lifetime].observe(age)
 }

@@ -196,6 +196,18 @@ func TestLabelsWithFewValuesStartAtZero(t *testing.T) {
 	mustNotShow(t, got, "sluice_upstream")
 }
 
+func TestLevelsAreShownAtOnce(t *testing.T) {
+	s := New(Options{Loops: 2})
+	l, h := s.Loop(1), s.Hub("h")
+	l.Opened(h)
+	l.Opened(h)
+	l.Gauge(ParkedSessions, 3)
+	mustShow(t, scrape(t, s), `sluice_connections{hub="h"} 2`, `sluice_parked_sessions 3`)
+	l.Closed(h, 1000, ReasonClientClose, time.Second)
+	l.Gauge(ParkedSessions, -2)
+	mustShow(t, scrape(t, s), `sluice_connections{hub="h"} 1`, `sluice_parked_sessions 1`)
+}
+
 func TestGaugesOfLoopsAddUpAcrossZero(t *testing.T) {
 	s := New(Options{Loops: 2})
 	// What begins at one loop may end at the other.
