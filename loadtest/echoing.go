@@ -38,11 +38,11 @@ func newEchoing(conns []*conn, op ws.OpCode, size int, rate float64, start, end 
 }
 
 func (t *echoing) due(l *loop, now int64) (int64, error) {
-	if now >= t.end {
-		t.over = true
-		return never, nil
-	}
 	if !t.open {
+		if now >= t.end {
+			t.over = true
+			return never, nil
+		}
 		if !t.begun {
 			t.begun = true
 			for _, c := range t.conns {
@@ -51,8 +51,14 @@ func (t *echoing) due(l *loop, now int64) (int64, error) {
 		}
 		return t.end, nil
 	}
+	// What was due before the end is sent, however late it is: a generator that
+	// left it out would have had no pause of its own, nor the server one.
 	for {
 		planned := t.pace.next(now)
+		if planned >= t.end && now >= t.end {
+			t.over = true
+			return never, nil
+		}
 		if planned > now || planned >= t.end {
 			return min(planned, t.end), nil
 		}

@@ -35,15 +35,16 @@ func newVisiting(size, parallel int, rate float64, start, end int64) *visiting {
 
 func (t *visiting) due(l *loop, now int64) (int64, error) {
 	for {
-		if now >= t.end {
+		planned := t.pace.next(now)
+		// By a plan, whoever was due before the end comes, however late it is.
+		if planned >= t.end && now >= t.end {
 			t.over = true
 			return never, nil
 		}
 		if t.pace.interval == 0 && t.inside >= t.parallel {
 			return t.end, nil
 		}
-		planned := t.pace.next(now)
-		if planned > now {
+		if planned > now || planned >= t.end {
 			return min(planned, t.end), nil
 		}
 		t.pace.taken()

@@ -91,42 +91,68 @@ func connected(t *testing.T, tg target) *loop {
 	return l
 }
 
-// A generator that waited for the server before it sent again would hide the server's pauses.
+// A generator that waited for the server before it sent again would hide the server's pauses. The pause here lasts until
+// everything has been sent: what is counted is messages, and a slow machine has as many.
 func TestOpenLoopCountsTheServersPauseForEveryMessageThatFellIntoIt(t *testing.T) {
 	const (
-		rate  = 500
-		pause = 100 * time.Millisecond
+		rate    = 500
+		planned = 200
+		whole   = planned * time.Second / rate
+		before  = 20 // messages that are answered at once
 	)
 	l := connected(t, serveOne(t, func(c net.Conn) {
-		for n := 0; ; n++ {
+		var waiting [][]byte
+		for n := 1; ; n++ {
 			b, op, err := wsutil.ReadClientData(c)
 			if err != nil {
 				return
 			}
-			if n == 20 {
-				<-time.After(pause)
+			if waiting = append(waiting, b); n > before && n < planned {
+				continue
 			}
-			if wsutil.WriteServerMessage(c, op, b) != nil {
-				return
+			for _, b := range waiting {
+				if wsutil.WriteServerMessage(c, op, b) != nil {
+					return
+				}
 			}
+			waiting = nil
 		}
 	}))
-	sum, err := l.do(t.Context(), order{Do: doEcho, Active: 1, Rate: rate, Size: 8, For: 400 * time.Millisecond})
+	sum, err := l.do(t.Context(), order{Do: doEcho, Active: 1, Rate: rate, Size: 8, For: whole})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(sum.Errors) > 0 || sum.Done < rate*4/10-2 || sum.Done > rate*4/10+2 {
-		t.Fatalf("%d messages, %v; planned were %d", sum.Done, sum.Errors, rate*4/10)
+	if len(sum.Errors) > 0 || sum.Done != planned {
+		t.Fatalf("%d messages, %v; planned were %d", sum.Done, sum.Errors, planned)
 	}
 	late := int64(0)
 	for _, bar := range sum.Latency.h.Distribution() {
-		if bar.To > int64(pause/2) {
+		if bar.To >= int64(whole/2) {
 			late += bar.Count
 		}
 	}
-	// Half of the pause's messages were due more than half of it before its end.
-	if planned := int64(pause/2) * rate / int64(time.Second); late < planned-2 {
-		t.Errorf("%d messages waited longer than half the pause; planned into it were %d", late, planned)
+	// Nothing is sent before it is due, so the pause ends with the last one's due time at the soonest, and what was due in
+	// the first half has waited for the other.
+	if late < planned/2-before {
+		t.Errorf("%d messages waited for half of the time; due in its first half were %d", late, planned/2-before)
+	}
+}
+
+// A loop that wakes up after the end, as on a busy machine, has the whole plan to catch up with.
+func TestOpenLoopLeavesNothingOutThatWasDueBeforeItsEnd(t *testing.T) {
+	l := &loop{tally: newTally()}
+	const second = int64(time.Second)
+	job := newEchoing([]*conn{{fd: -1}}, ws.OpText, 8, 50, 0, second)
+	for _, step := range []struct{ now, sent int64 }{{0, 1}, {second / 2, 26}, {5 * second, 50}, {6 * second, 50}} {
+		if _, err := job.due(l, step.now); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.tally.Errors["not sent, the connection was gone"]; got != step.sent {
+			t.Errorf("at %d ms: %d messages, want %d", step.now/1e6, got, step.sent)
+		}
+	}
+	if !job.done() {
+		t.Error("the job is not over")
 	}
 }
 
