@@ -39,15 +39,15 @@ func newEchoing(conns []*conn, op ws.OpCode, size int, rate float64, start, end 
 
 func (t *echoing) due(l *loop, now int64) (int64, error) {
 	if !t.open {
-		if now >= t.end {
-			t.over = true
-			return never, nil
-		}
-		if !t.begun {
+		if !t.begun { // even if the time is over already, on a busy machine
 			t.begun = true
 			for _, c := range t.conns {
 				t.send(l, c, l.now())
 			}
+		}
+		if now >= t.end {
+			t.over = true
+			return never, nil
 		}
 		return t.end, nil
 	}
