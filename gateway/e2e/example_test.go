@@ -1,6 +1,9 @@
 package e2e_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -64,6 +68,7 @@ func expectChat(t *testing.T, backend *exec.Cmd) {
 	g.signal(t, syscall.SIGHUP)
 	g.log.await(t, "configuration reloaded")
 
+	wantUnsignedRefused(t, "http://127.0.0.1:"+port+"/events")
 	if _, response, err := websocket.Dial(t.Context(), "ws://"+g.address+"/client/hubs/chat", nil); err == nil || response == nil || response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a client without a name got %v, %v; want 401", response, err)
 	}
@@ -88,6 +93,48 @@ func expectChat(t *testing.T, backend *exec.Cmd) {
 	hear("to ann", annHears)
 	if strings.Contains(annHears.text(), "to bob") {
 		t.Error("what was for bob reached ann")
+	}
+}
+
+// wantUnsignedRefused sends the backend a message that is not signed, one that
+// is signed with another key, one that was changed, and one that is old.
+func wantUnsignedRefused(t *testing.T, url string) {
+	t.Helper()
+	const body = "I am ann"
+	sign := func(key, body string, at time.Time) string {
+		mac := hmac.New(sha256.New, []byte(key))
+		fmt.Fprintf(mac, "1.%d.%s", at.Unix(), body)
+		return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}
+	now, old := time.Now(), time.Now().Add(-time.Hour)
+	for what, c := range map[string]struct {
+		at        time.Time
+		signature string
+	}{
+		"unsigned":    {now, ""},
+		"another key": {now, sign("another-key-0000", body, now)},
+		"changed":     {now, sign(exampleAccessKey, "I am bob", now)},
+		"old":         {old, sign(exampleAccessKey, body, old)},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{
+			"ce-type": "azure.webpubsub.user.message", "ce-specversion": "1.0", "ce-source": "/hubs/chat/client/1", "ce-id": "1",
+			"ce-hub": "chat", "ce-eventName": "message", "ce-connectionId": "1", "ce-userId": "ann", "Content-Type": "text/plain",
+			"WebHook-Request-Origin": "example.com", "webhook-id": "1", "webhook-timestamp": fmt.Sprint(c.at.Unix()), "webhook-signature": c.signature,
+		} {
+			request.Header.Set(name, value)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s, want 401", what, response.Status)
+		}
 	}
 }
 
