@@ -3,6 +3,7 @@ package netpoll
 import (
 	"net"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,24 @@ func (s *Outbound) Write(p []byte) (int, error) {
 // comes in between two requests is the end of it, or belongs to no request.
 func (s *Outbound) Quiet() bool {
 	return s.raw.Control(s.look) == nil && s.idle
+}
+
+// Ended reports whether the other side has ended the connection, and how long
+// ago, 0 if that is unknown: when its FIN came, if nothing has come since.
+func (s *Outbound) Ended() (ago time.Duration, ended bool) {
+	s.raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		switch info.State {
+		case unix.BPF_TCP_CLOSE_WAIT:
+			ago, ended = time.Duration(info.Last_ack_recv)*time.Millisecond, true
+		case unix.BPF_TCP_CLOSE:
+			ended = true
+		}
+	})
+	return ago, ended
 }
 
 // Unacknowledged returns how many of the bytes written last the other side has

@@ -120,3 +120,28 @@ func TestABackendThatStaysBrokenLosesFarewells(t *testing.T) {
 		o.mustCount(t, 1, "requests_total", "disconnected", "failed")
 	})
 }
+
+// What met the end of a kept connection is repeated where the hub says so, and
+// nothing else that may have been executed.
+func TestStaleConnectionsAreRepeatedWhereTheHubSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		repeat, stale bool
+		attempts      int
+	}{{true, true, 2}, {true, false, 1}, {false, true, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			var ids []string
+			d := NewDispatcher(newBackend(func(_ context.Context, call *Call) (Reply, error) {
+				if ids = append(ids, call.ID); len(ids) == 1 {
+					return Reply{}, &Failure{Kind: Unanswered, Stale: c.stale, Err: errors.New("reset")}
+				}
+				return Reply{}, nil
+			}), options(func(u *config.Upstream) { u.RepeatReset = c.repeat }).Options)
+			var l loop
+			send(t, d, message(1, "x"), &l)
+			closeAll(t, d)
+			if len(ids) != c.attempts || len(slices.Compact(ids)) != 1 {
+				t.Errorf("%+v: attempts %q", c, ids)
+			}
+		})
+	}
+}

@@ -40,6 +40,10 @@ type Failure struct {
 	// Broken: what is Refused was so by a backend that has failed itself (500
 	// and what is like it), and may not the next time.
 	Broken bool
+	// Stale: it is Unanswered because a connection that had been used before was
+	// ended without a byte of an answer. It may be that the backend had not seen
+	// the event.
+	Stale bool
 	// Doubt: although it is not Unanswered, the backend may have accepted the
 	// client that asks to connect.
 	Doubt bool

@@ -52,7 +52,7 @@ func (d *Dispatcher) repeats(t Type, f *Failure) bool {
 	case Unsent:
 		return true
 	case Unanswered:
-		return d.o.Config.RepeatUnanswered || t&insistent != 0
+		return d.o.Config.RepeatUnanswered || d.o.Config.RepeatReset && f.Stale || t&insistent != 0
 	}
 	return f.Broken && t&insistent != 0
 }

@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// idleTime is how long an unused connection is kept. Servers close theirs,
-	// too, node after 5 s: who closes first is never surprised.
-	idleTime = 4 * time.Second
 	// lifetime is how long any connection is kept, so that a backend whose
 	// name has moved is noticed.
 	lifetime = 5 * time.Minute
@@ -34,10 +31,12 @@ type client struct {
 	address string
 	tls     *tls.Config // nil for http
 	limit   int         // of the body of an answer
+	trust   *trust
 }
 
 func newClient(t target, c config.Upstream) *client {
-	cl := &client{address: t.address, limit: int(c.Response)}
+	cl := &client{address: t.address, limit: int(c.Response), trust: newTrust(time.Duration(c.Idle))}
+	cl.dialer.KeepAlive = -1 // nothing rests for long, and what waits has a deadline
 	if !c.PrivateAddresses {
 		cl.dialer.Control = refusePrivate
 	}
@@ -53,10 +52,10 @@ func newClient(t target, c config.Upstream) *client {
 		Addr: t.address,
 		// A place for a connection, not the connection: that is made when the
 		// place is used, by somebody who can be cancelled.
-		Dial: func(string) (net.Conn, error) { return new(conn), nil },
+		Dial: func(string) (net.Conn, error) { return &conn{trust: cl.trust}, nil },
 		// One more than there are events, for the question of consent.
 		MaxConns:            c.InFlight + 1,
-		MaxIdleConnDuration: idleTime,
+		MaxIdleConnDuration: max(time.Duration(c.Idle), time.Millisecond), // 0 would be fasthttp's own
 		// The one used last, so that the others become idle.
 		ConnPoolStrategy: fasthttp.LIFO,
 		ReadBufferSize:   headLimit,
@@ -74,7 +73,8 @@ func (cl *client) do(ctx context.Context, r *request, resp *fasthttp.Response) e
 	c := place.Conn().(*conn)
 	c.keep = false
 	defer func() {
-		if c.keep {
+		if c.keep && cl.trust.limit > 0 {
+			c.rested = time.Now()
 			cl.pool.ReleaseConn(place)
 		} else {
 			cl.pool.CloseConn(place)
@@ -87,6 +87,7 @@ func (cl *client) do(ctx context.Context, r *request, resp *fasthttp.Response) e
 // to have ended before the backend can have looked at r is replaced, once.
 func (cl *client) exchange(ctx context.Context, c *conn, r *request, resp *fasthttp.Response) error {
 	kept := c.usable()
+	c.rested = time.Time{}
 	for {
 		if !kept {
 			if err := c.connect(ctx, cl); err != nil {
@@ -94,9 +95,17 @@ func (cl *client) exchange(ctx context.Context, c *conn, r *request, resp *fasth
 			}
 		}
 		err := c.roundTrip(ctx, cl, r, resp)
+		stale := err != nil && kept && c.got == 0 && c.broken() && ctx.Err() == nil
+		if stale {
+			cl.trust.ended(c.rest, time.Now())
+		}
 		switch {
 		case err == nil:
 			return nil
+		case stale && !c.untouched():
+			f := c.failure(ctx, err)
+			f.Stale = true
+			return f
 		case !c.untouched():
 			return c.failure(ctx, err)
 		case !kept:
@@ -118,13 +127,14 @@ func ending(ctx context.Context, err error) error {
 // it could be anything.
 var (
 	errHead      = errors.New("the head of the answer is longer than 16 KiB")
+	errTooMuch   = errors.New("there is more around the body of the answer than in it may be")
 	errMalformed = errors.New("the answer is not HTTP/1.1")
 )
 
 // flaw says what is wrong with an answer that arrived.
 func flaw(err error) error {
 	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+	case errors.Is(err, fasthttp.ErrBodyTooLarge), errors.Is(err, errTooMuch):
 		return upstream.ErrTooLong
 	case errors.As(err, new(*fasthttp.ErrSmallBuffer)):
 		return errHead

@@ -24,6 +24,7 @@
 //	ce-connectionState      what the backend has last answered under that name, as it was
 //	ce-signature            sha256=HEX for each access key, separated by commas: the
 //	                        HMAC-SHA256 of the connection id
+//	Idempotency-Key         the same as ce-id, if the hub repeats what may have been executed
 //	webhook-id              the same as ce-id
 //	webhook-timestamp       when the attempt is made, in seconds since 1970
 //	webhook-signature       v1,BASE64 for each access key, separated by spaces: the HMAC-SHA256
@@ -62,10 +63,14 @@
 //
 // An event is never sent twice unless nobody can have seen it, or the caller
 // decides so: each failure is an [upstream.Failure] whose kind says which it is.
-// A connection that the backend closed while it was idle is found out before it
-// is used. If its end crosses the request on the way, TCP tells: a FIN that
+// A connection that the backend closed while it was idle, or on which it said
+// something unasked, is found out before it is used. How long a connection may
+// rest and be used is at most a setting; less if the backend announces less by
+// Keep-Alive, with a second to spare, or was seen to end connections sooner. If its end crosses the request on the way, TCP tells: a FIN that
 // acknowledges nothing of the request was sent before any of it had arrived.
-// Then, and only then, a new connection is tried at once.
+// Then, and only then, a new connection is tried at once. An end of a
+// connection that had rested, without a byte of an answer, may have been meant for
+// the rest, or for the request: the failure says so ([upstream.Failure.Stale]).
 //
 // Sources: CloudEvents 1.0.2, HTTP protocol binding (§3.1) and HTTP 1.1 web hooks
 // (§4, abuse protection); Standard Webhooks 1.0.0; CloudEvents extension for

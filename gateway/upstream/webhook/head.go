@@ -18,6 +18,7 @@ type head struct {
 	common  string // header lines that every request has
 	id      func(session.Ref) string
 	signers *signers
+	repeats bool // events may be repeated that were executed
 	now     func() time.Time
 }
 
@@ -66,6 +67,11 @@ func (h *head) event(r *request, c *upstream.Call) (err error) {
 	}
 	if c.State != "" && validState(c.State) {
 		p = appendField(p, "ce-connectionState: ", c.State)
+	}
+	if h.repeats {
+		p = append(p, "Idempotency-Key: "...)
+		p = appendEncoded(p, c.ID)
+		p = append(p, "\r\n"...)
 	}
 	p = c.Trace.AppendHeaders(p)
 	p = h.signers.append(p, connection, c.ID, h.now().Unix(), r.body)

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m,
-		// It sleeps for up to idleTime before it sees that all is closed.
+		// It sleeps for as long as connections rest before it sees that all is closed.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"))
 }
 

@@ -48,6 +48,7 @@ func open(o upstream.Options) (*protocol, error) {
 			common:  t.common(origin),
 			id:      o.ID,
 			signers: newSigners(o.Keys),
+			repeats: o.Config.RepeatReset || o.Config.RepeatUnanswered,
 			now:     time.Now,
 		},
 		client:   newClient(t, o.Config),
@@ -106,7 +107,7 @@ func (p *protocol) release(r *request) {
 }
 
 // Close closes the connections. The goroutine with which fasthttp looks after
-// idle ones finds none and ends within idleTime.
+// idle ones finds none and ends within the time that they may rest.
 func (p *protocol) Close() { p.client.pool.CloseIdleConnections() }
 
 // unsent says that nobody has seen the event.
