@@ -24,13 +24,19 @@ import (
 // push at whoever is there. Nobody may get what was meant for somebody else,
 // and nothing may be left of them.
 func TestChurnLeavesNothingBehind(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		t.Run(fmt.Sprintf("loops=%d", loops), func(t *testing.T) { churnOver(t, loops) })
+	}
+}
+
+func churnOver(t *testing.T, loops int) {
 	const seed = 20261122
-	clients, workers := 6000, 32
+	clients, workers := 3000, 32
 	if testing.Short() {
 		clients = 1000
 	}
 	n := start(t, func(cfg *config.Config) {
-		cfg.Loops = 2
+		cfg.Loops = loops
 		cfg.Limits.Handshake = config.Duration(300 * time.Millisecond)
 		cfg.Limits.Close = config.Duration(300 * time.Millisecond)
 	})
@@ -78,6 +84,7 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 	if got := n.metric("sluice_panics_total"); got != 0 {
 		t.Errorf("%v panics: %s", got, n.log)
 	}
+	c.ledger()
 	t.Logf("%v sessions, %d messages echoed, %d pushes received, %v stale events",
 		opened, c.echoed.Load(), c.pushed.Load(), n.metric("sluice_stale_events_total"))
 	if c.pushed.Load() == 0 || c.echoed.Load() == 0 {
@@ -92,6 +99,24 @@ type churn struct {
 	echoed, pushed atomic.Int64
 }
 
+// ledger adds up what was counted: nothing begins that does not end in one
+// counter, and nobody has heard more than was sent.
+func (c *churn) ledger() {
+	c.t.Helper()
+	c.n.publish()
+	accepted, ended := c.n.metric("sluice_connections_accepted_total"), c.n.metric("sluice_handshakes_total")
+	if accepted != ended {
+		c.t.Errorf("%v connections accepted, and %v handshakes ended", accepted, ended)
+	}
+	received, sent := c.n.metric("sluice_messages_received_total"), c.n.metric("sluice_messages_sent_total")
+	echoed, pushed := float64(c.echoed.Load()), float64(c.pushed.Load())
+	// Each message received while a session is open is echoed at once; the rest of
+	// what is sent is pushes.
+	if received < echoed || sent < received || sent-received < pushed {
+		c.t.Errorf("%v messages received and %v sent; clients have heard %v echoes and %v pushes", received, sent, echoed, pushed)
+	}
+}
+
 // push sends to random sessions and to all, and closes some.
 func (c *churn) push(r *rand.Rand, stop <-chan struct{}) {
 	for {
@@ -102,7 +127,7 @@ func (c *churn) push(r *rand.Rand, stop <-chan struct{}) {
 		}
 		ref := session.Ref{
 			Node:       c.n.node,
-			Loop:       uint16(r.IntN(2)),
+			Loop:       uint16(r.IntN(len(c.n.loops))),
 			Slot:       r.Uint32N(64),
 			Generation: r.Uint32N(8), // often one that was, or is not yet
 		}
