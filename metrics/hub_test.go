@@ -61,7 +61,7 @@ func TestHubsBeyondTheBoundAreCountedTogether(t *testing.T) {
 
 func TestHubNameThatIsNotUTF8DoesNotBreakTheScrape(t *testing.T) {
 	s := New(Options{Loops: 1})
-	if s.Hub("a\xff") != s.Hub("a\xff") {
+	if h := s.Hub("a\xff"); s.Hub("a\xff") != h {
 		t.Error("the name was added twice")
 	}
 	mustShow(t, scrape(t, s), "sluice_connections{hub=\"a\uFFFD\"} 0")
@@ -94,9 +94,9 @@ func TestSeriesOfARemovedHubStayForAWhileAfterItsLastConnection(t *testing.T) {
 		l.Publish()
 		const closed = `sluice_connections_closed_total{code="1001",hub="gone",initiator="server",reason="hub_removed"} 1`
 		mustShow(t, scrape(t, s), closed)
-		time.Sleep(lingering - 1)
+		time.Sleep(lingering - time.Second)
 		mustShow(t, scrape(t, s), closed)
-		time.Sleep(1)
+		time.Sleep(time.Second)
 		got := scrape(t, s)
 		mustNotShow(t, got, `hub="gone"`)
 		mustShow(t, got, `sluice_connections{hub="stays"} 1`)
