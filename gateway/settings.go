@@ -286,6 +286,9 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 			left := &hubSettings{name: h.name, hub: h}
 			if old.upstream != hs.upstream {
 				left.upstream = old.upstream
+				if queue, ok := old.upstream.(interface{ MoveTo(upstream.Upstream) }); ok {
+					queue.MoveTo(hs.upstream)
+				}
 			}
 			if old.clients != hs.clients {
 				left.clients = old.clients

@@ -48,8 +48,9 @@ type Dispatcher struct {
 	running int           // those that are being attempted, each by its worker
 	lost    int           // those that Close gave up
 	log     sparingly
-	closing bool // no event comes any more
-	aborted bool // and none is attempted any more
+	heir    *Dispatcher // has taken over what waits, nil: nobody
+	closing bool        // no event comes any more
+	aborted bool        // and none is attempted any more
 }
 
 // NewDispatcher returns an Upstream that takes events to a backend by p. It
@@ -91,9 +92,13 @@ func (d *Dispatcher) Send(ev *Event, late Sink) (Reply, bool) {
 		return d.turnAway(ev, metrics.OutcomeOverloaded), true
 	}
 	p := d.take(ev, late)
-	next, w, outcome := d.enter(p)
+	next, w, heir, outcome := d.enter(p)
 	if next != nil {
 		d.start(w, next)
+	}
+	if heir != nil && heir.adopt(p, true, d.epoch) {
+		heir.fill()
+		return Reply{}, false
 	}
 	if outcome != metrics.OutcomeOK {
 		d.o.Budget.Give(len(ev.Data))
@@ -119,12 +124,13 @@ func (d *Dispatcher) take(ev *Event, late Sink) *pending {
 }
 
 // enter queues p, and returns the event that is to be started, if one is, and
-// by which worker. If the outcome is not OK, p was not taken.
-func (d *Dispatcher) enter(p *pending) (next *pending, w worker, outcome metrics.Outcome) {
+// by which worker. If the outcome is not OK, p was not taken; heir, if not nil,
+// may take it.
+func (d *Dispatcher) enter(p *pending) (next *pending, w worker, heir *Dispatcher, outcome metrics.Outcome) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closing {
-		return nil, nil, metrics.OutcomeCanceled
+	if d.closing || d.heir != nil {
+		return nil, nil, d.heir, metrics.OutcomeCanceled
 	}
 	d.queue.add(p)
 	d.taken++
@@ -138,7 +144,7 @@ func (d *Dispatcher) enter(p *pending) (next *pending, w worker, outcome metrics
 		d.o.Metrics.Reached(p.lane.limit())
 	}
 	d.arm()
-	return next, w, outcome
+	return next, w, nil, outcome
 }
 
 // turnAway counts an event that is not taken, and returns the answer to it.
@@ -151,7 +157,7 @@ func (d *Dispatcher) turnAway(ev *Event, o metrics.Outcome) Reply {
 // next returns the event whose turn it is, to be attempted now, or nil: nothing
 // waits, all workers are busy, or the breaker is open. Under the lock.
 func (d *Dispatcher) next(now time.Duration) *pending {
-	if d.running == d.o.Config.InFlight || d.queue.empty() || !d.breaker.admit(now) {
+	if d.heir != nil || d.running == d.o.Config.InFlight || d.queue.empty() || !d.breaker.admit(now) {
 		return nil
 	}
 	d.running++
@@ -169,7 +175,11 @@ func (d *Dispatcher) settle(w worker, p *pending, r Reply, f *Failure) (next *pe
 	changed := d.breaker.record(now, p.era, f == nil || f.Kind == Refused)
 	state := d.breaker.state
 	again := f != nil && d.tryAgain(p, f, now)
-	if !again {
+	heir := d.heir
+	if again && heir != nil {
+		d.queue.remove(p)
+	}
+	if !again || heir != nil {
 		d.done(1)
 	}
 	told, unsaid := false, 0
@@ -199,6 +209,8 @@ func (d *Dispatcher) settle(w worker, p *pending, r Reply, f *Failure) (next *pe
 	}
 	if !again {
 		d.finish(p, r, now)
+	} else if heir != nil {
+		d.bequeath(heir, p, false)
 	}
 	if changed && state == metrics.StateClosed {
 		d.fill()

@@ -141,6 +141,22 @@ func (q *queue) step(now time.Duration) (over *pending, more bool) {
 	return nil, true
 }
 
+// pull removes one, the first of a lane before those that are in none, and
+// reports whether it was in line. The queue has one.
+func (q *queue) pull() (p *pending, lined bool) {
+	switch {
+	case q.lanes[clients].first != nil:
+		p = q.lanes[clients].first
+	case q.lanes[farewells].first != nil:
+		p = q.lanes[farewells].first
+	default:
+		p = q.agenda[len(q.agenda)-1]
+	}
+	lined = p.lined
+	q.remove(p)
+	return p, lined
+}
+
 // clear removes all, and returns them.
 func (q *queue) clear() []*pending {
 	all := q.agenda
