@@ -16,6 +16,9 @@ type Conn struct {
 	fd1 int32 // the descriptor plus one
 }
 
+// ConnOf returns the connection that descriptor fd is, for a [System] of one's own.
+func ConnOf(fd int) Conn { return connOf(fd) }
+
 func connOf(fd int) Conn { return Conn{int32(fd) + 1} }
 
 // FD returns the descriptor for [Poller.Add], or -1 when c is closed.
