@@ -43,15 +43,20 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	}
 	c.waiting = false
 	if c.state == orphaned {
+		if c.upgraded {
+			if l.heard(c, c.asked, r); l.carryOn(c) {
+				return
+			}
+		}
 		l.orphanAnswered(c, r)
 		return
 	}
 	l.heard(c, c.asked, r)
 	l.flush(c)
 	if p, ok := l.partings[c]; ok {
-		l.close(c, p.code, p.reason, p.text)
-		l.flush(c)
+		l.partFrom(c, p)
 	}
+	l.carryOn(c)
 	if c.conn.Open() {
 		l.resume(c)
 	}
@@ -60,6 +65,13 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 // reply does to c what its upstream answered. The caller flushes.
 func (l *loop) reply(c *client, r upstream.Reply) {
 	if c.state != open {
+		if r.Op != 0 {
+			l.metrics.Sent(c.hub.metrics, len(r.Data))
+			l.dropped(c, metrics.DropClosing, 1)
+		}
+		if r.Close != 0 {
+			l.forsake(c, metrics.DiscardUpstream)
+		}
 		return
 	}
 	if r.Op != 0 {

@@ -406,6 +406,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 			e.want(ws.OpClose, body(1000, "enough"))
 			e.send(bye)
 			e.wantEnd() // answered is answered, whatever the upstream does
+			e.unanswered().answer()
 		}},
 		{name: "while the answer waits behind more", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(append(text("one"), text("two")...), bye...))
@@ -416,6 +417,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 			e.want(ws.OpText, "one")
 			e.want(ws.OpClose, body(1000, "enough"))
 			e.wantEnd()
+			e.unanswered().answer()
 		}},
 		{name: "while parked, and is not answered", edit: brief, code: 1000, reason: metrics.ReasonCloseTimeout, run: func(e *endingTest) {
 			e.send(append(text("one"), text("two")...))
@@ -424,6 +426,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 			e.wantEnd()
 			e.gone()
 			one.answer()
+			e.unanswered().answer()
 		}},
 		{name: "by the upstream's answer", code: 4001, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(text("one"), text("two")...))

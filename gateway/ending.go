@@ -39,10 +39,13 @@ func (l *loop) fail(c *client, code ws.StatusCode, reason metrics.Reason, text s
 // leave sends the last words in l.out and ends our direction behind them. The
 // socket is closed when the peer closes its side, or when the time is up.
 func (l *loop) leave(c *client) {
+	l.leaveBehind(c)
+	delete(l.outlines, c)
 	l.unhold(c)
 	l.unpart(c)
 	c.Reader.Release(l.context)
 	l.pend(c, leaving)
+	l.carryOn(c)
 	l.wheel.Arm(&c.timer, l.now+1+l.g.settings.Load().closeTime)
 	l.flush(c)
 	if c.conn.Open() && !c.writing {
@@ -89,12 +92,16 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		l.poller.Del(c.conn.FD())
 		c.registered = false
 	}
-	c.conn.Close()
-	l.unhold(c)
-	l.unpart(c)
 	if c.state == open {
 		c.reason = reason
+		if l.leaveAll(c) {
+			c.reason = metrics.ReasonClientClose
+		}
 	}
+	c.conn.Close()
+	delete(l.outlines, c)
+	l.unhold(c)
+	l.unpart(c)
 	l.lose(c, lostAs(c.reason), l.out, 0)
 	l.out = l.out[:0]
 	l.wheel.Disarm(&c.timer)
@@ -123,7 +130,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 	l.strike(c)
 	l.metrics.Closed(c.hub.metrics, uint16(c.Closing.Code()), c.reason, time.Duration(l.now-c.opened)*tick)
 	c.state = orphaned
-	if !c.waiting {
+	if !l.carryOn(c) {
 		l.farewell(c)
 	}
 }
@@ -132,6 +139,10 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 func (l *loop) abandon(c *client, reason metrics.Reason) {
 	if c.upgraded {
 		c.waiting = false
+		l.forsakeHeld(c, metrics.DiscardShutdown)
+		if c.state == open {
+			c.reason, c.state = reason, closing // and leaves nothing behind
+		}
 	}
 	l.drop(c, reason)
 	if c.state == orphaned {
@@ -144,6 +155,7 @@ func (l *loop) abandon(c *client, reason metrics.Reason) {
 func (l *loop) vacate(c *client) {
 	l.wheel.Disarm(&c.timer)
 	l.letGo(c)
+	l.forsake(c, metrics.DiscardUpstream)
 	if !c.upgraded {
 		l.pend(c, vacant)
 		l.g.pending.Add(-1)

@@ -372,7 +372,8 @@ func (g *Gateway) configure(cfg *config.Config) error {
 	removed := false
 	for _, hs := range g.enact(r) {
 		removed = removed || hs.gone
-		g.retire(hs, 2*time.Duration(cfg.Limits.Close)+retireTime)
+		remaining := remainsPatience * time.Duration(hs.config.Upstream.Budget) // none if the hub is still there
+		g.retire(hs, 2*time.Duration(cfg.Limits.Close)+remaining+retireTime)
 	}
 	drain := cfg.Drain
 	g.drainConfig.Store(&drain)

@@ -54,11 +54,13 @@ type loop struct {
 	silent    line // clients whose request head has not come
 	departing line // clients that were refused and have not left
 
-	stalled  map[*client]struct{}     // clients that do not read as fast as we write
-	thirsty  map[*client]session.Tick // clients that wait for buffers, and since when
-	tight    bool                     // buffers were short at the last tick, or since
-	partings map[*client]parting      // closes that wait for an answer
-	traced   map[*client]*trace.Span  // handshakes under way whose head is known; nil: nothing is traced
+	stalled  map[*client]struct{}         // clients that do not read as fast as we write
+	thirsty  map[*client]session.Tick     // clients that wait for buffers, and since when
+	tight    bool                         // buffers were short at the last tick, or since
+	partings map[*client]parting          // closes that wait for an answer
+	remains  map[*client]*remains         // of sessions that have ended
+	outlines map[*client]*session.Outline // of what those of them say whose Close frame is awaited
+	traced   map[*client]*trace.Span      // handshakes under way whose head is known; nil: nothing is traced
 	idleHeld []*held
 	drain    *drain // nil while serving
 	over     bool   // everything was dropped; the last letters are read
@@ -84,6 +86,8 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 		thirsty: make(map[*client]session.Tick),
 
 		partings: make(map[*client]parting),
+		remains:  make(map[*client]*remains),
+		outlines: make(map[*client]*session.Outline),
 	}
 	if g.tracer != nil {
 		l.traced = make(map[*client]*trace.Span)
@@ -268,6 +272,7 @@ func (l *loop) onTick(netpoll.Event) {
 		e.resume()
 	}
 	if l.tight = l.g.crowded(); l.tight && l.g.pressed() {
+		l.relieveRemains()
 		l.g.relieve()
 	}
 	if len(l.thirsty) > 0 {

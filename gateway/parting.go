@@ -10,7 +10,8 @@ import (
 
 // parting is a close of ours that waits: the client has a message at the
 // upstream, and gets the answer before it is sent away. Of what the client
-// says meanwhile, no further message is taken.
+// says meanwhile, no further message is taken; what has been read of it by then
+// goes to the upstream afterwards, see remains.
 type parting struct {
 	code    ws.StatusCode
 	reason  metrics.Reason
@@ -54,9 +55,15 @@ func (l *loop) sendAway(c *client, p parting) (waits bool) {
 
 // partFrom closes a session whose answer has come, or is not waited for.
 func (l *loop) partFrom(c *client, p parting) {
-	l.close(c, p.code, p.reason, p.text)
+	if l.close(c, p.code, p.reason, p.text); c.state == closing {
+		l.leaveBehind(c)
+		l.carryOn(c)
+		if o := l.outlines[c]; o != nil {
+			l.heed(c, o, nil) // the peer's Close frame may be behind what was held
+		}
+	}
 	l.flush(c)
-	l.resume(c) // the peer's Close frame may be behind what was held
+	l.resume(c) // the peer's Close frame may be there
 }
 
 // unpart forgets the close that waits for c, which ends now.

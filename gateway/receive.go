@@ -127,6 +127,12 @@ func (l *loop) serve(c *client, p []byte) (taken int) {
 	if !c.reading() {
 		return len(p)
 	}
+	if c.state == closing && len(l.outlines) > 0 {
+		if o := l.outlines[c]; o != nil {
+			l.heed(c, o, p)
+			return len(p)
+		}
+	}
 	hs := c.hub.now.Load()
 	for {
 		if len(l.out) >= readSize {
@@ -153,6 +159,8 @@ func (l *loop) serve(c *client, p []byte) (taken int) {
 		case session.Message:
 			if c.state == open {
 				l.message(c, hs, in)
+			} else {
+				l.metrics.Discarded(c.hub.metrics, metrics.DiscardClosing, 1)
 			}
 		case session.Ping, session.Pong:
 			l.control(c, in)
@@ -230,17 +238,20 @@ func (l *loop) resume(c *client) {
 		}
 		since, thirsty := l.thirsty[c]
 		delete(l.thirsty, c)
-		n := l.serve(c, h.buf[h.off:])
-		l.flush(c)
+		p := h.buf[h.off:]
+		h.off = len(h.buf) // while it is served, nothing is left of it
+		n := l.serve(c, p)
 		if c.held == h { // nothing has ended the session meanwhile
 			if _, still := l.thirsty[c]; still && thirsty && n == 0 {
 				l.thirsty[c] = since
 			}
-			if h.off += n; h.off < len(h.buf) {
-				return // parked again
+			if h.off -= len(p) - n; h.off == len(h.buf) {
+				l.letGo(c)
+				l.metrics.Gauge(metrics.ParkedSessions, -1)
 			}
-			l.letGo(c)
-			l.metrics.Gauge(metrics.ParkedSessions, -1)
+		}
+		if l.flush(c); c.held != nil {
+			return // parked again
 		}
 	}
 	if ev := c.missed; ev != 0 && c.conn.Open() {

@@ -75,5 +75,6 @@ const (
 	atHubHandshakes    = atHubPings + 1
 	atHubDropped       = atHubHandshakes + int(resultCount)
 	atHubRateLimited   = atHubDropped + int(dropCount)
-	hubCells           = atHubRateLimited + int(scopeCount)
+	atHubDiscarded     = atHubRateLimited + int(scopeCount)
+	hubCells           = atHubDiscarded + int(discardCount)
 )

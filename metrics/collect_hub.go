@@ -10,7 +10,7 @@ type shown struct {
 
 type hubDescs struct {
 	connections, received, sent, receivedBytes, sentBytes,
-	closed, handshakes, dropped, slow, rateLimited, pings *prometheus.Desc
+	closed, handshakes, dropped, discarded, slow, rateLimited, pings *prometheus.Desc
 }
 
 func hubFamilies() hubDescs {
@@ -23,6 +23,7 @@ func hubFamilies() hubDescs {
 		closed:        family("connections_closed_total", "Connections ended.", "hub", "code", "initiator", "reason"),
 		handshakes:    family("handshakes_total", "Handshakes ended.", "hub", "result"),
 		dropped:       family("messages_dropped_total", "Messages to clients, counted as sent, that were given up before the socket had taken them.", "hub", "reason"),
+		discarded:     family("messages_discarded_total", "Messages from clients, not counted as received, whose session ended before the backend was asked.", "hub", "reason"),
 		slow:          family("slow_consumers_total", "Connections ended because the client did not read.", "hub"),
 		pings:         family("pings_sent_total", "Heartbeats sent to silent clients.", "hub"),
 		rateLimited:   family("rate_limited_total", "What rate limits refused or delayed.", "hub", "scope"),
@@ -88,6 +89,9 @@ func (h *Hub) sessions(c collection, f *hubDescs) {
 	h.count(c, f.pings, atHubPings)
 	for d := range dropCount {
 		h.count(c, f.dropped, atHubDropped+int(d), d.String())
+	}
+	for d := range discardCount {
+		h.count(c, f.discarded, atHubDiscarded+int(d), d.String())
 	}
 	for s := range scopeCount {
 		h.count(c, f.rateLimited, atHubRateLimited+int(s), s.String())

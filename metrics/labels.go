@@ -201,6 +201,30 @@ func (d Drop) String() string {
 	}[d]
 }
 
+// Discard says why a message of a client was not taken to the upstream.
+type Discard uint8
+
+const (
+	DiscardClosing  Discard = iota // it came behind our Close frame, or with the upstream's
+	DiscardMemory                  // too much was left to be kept, or the budget was used up
+	DiscardTimeout                 // what was left took too long
+	DiscardUpstream                // the upstream did not take the message before it
+	DiscardShutdown                // the node ended
+
+	discardCount
+)
+
+// String is the label value.
+func (d Discard) String() string {
+	return [discardCount]string{
+		DiscardClosing:  "closing",
+		DiscardMemory:   "memory",
+		DiscardTimeout:  "timeout",
+		DiscardUpstream: "backend",
+		DiscardShutdown: "shutdown",
+	}[d]
+}
+
 // Event is what an upstream is told.
 type Event uint8
 

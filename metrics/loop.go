@@ -117,6 +117,10 @@ func (l *Loop) Dropped(h *Hub, d Drop, n int) { l.hub(h).own[atHubDropped+int(d)
 // Pinged counts a heartbeat sent to a silent client.
 func (l *Loop) Pinged(h *Hub) { l.hub(h).own[atHubPings]++ }
 
+// Discarded counts n messages that a client sent and that Received has not
+// counted: its session ended before its upstream was asked.
+func (l *Loop) Discarded(h *Hub, d Discard, n int) { l.hub(h).own[atHubDiscarded+int(d)] += uint64(n) }
+
 // PingRTT counts the time from a ping to its pong.
 func (l *Loop) PingRTT(d time.Duration) { l.histograms[pingRTT].observe(d) }
 

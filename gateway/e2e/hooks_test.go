@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,6 +82,13 @@ func (h *hooks) named(name string) []event {
 		}
 	}
 	return events
+}
+
+// all returns the events so far, in the order in which they came.
+func (h *hooks) all() []event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.seen)
 }
 
 // reply sends a message back, and takes everything else.
