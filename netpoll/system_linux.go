@@ -1,88 +1,39 @@
 package netpoll
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
-// linux is the System that runs on the kernel's epoll.
-type linux struct {
-	poller *Poller
-	waker  *Waker
-	ticker *Ticker // nil before OnTick
-	start  time.Time
-	vector Vector
-}
+// System is the operating system as one loop sees it: the sockets of its connections, a poller, a doorbell, a tick and a
+// clock. [NewSystem] returns the real one; package netpolltest has one in memory, whose time is virtual and whose
+// order of events a seed decides.
+//
+// All but Wake belong to the loop's goroutine, which is the one that callbacks run on, and to whoever makes the loop before
+// the first callback.
+type System interface {
+	// Read, Write, Writev, CloseWrite, Close and Reset are what the methods of [Conn] are.
+	Read(c Conn, p []byte) (int, error)
+	Write(c Conn, p []byte) (int, error)
+	Writev(c Conn, bufs [][]byte) (int, error)
+	CloseWrite(c Conn) error
+	Close(c *Conn) error
+	Reset(c *Conn) error
 
-// NewSystem starts a loop on the kernel. When waiting for events fails the loop is dead: fatal is called with the reason, on the
-// loop's goroutine, as its last act.
-func NewSystem(fatal func(error)) (System, error) {
-	waker, err := NewWaker()
-	if err != nil {
-		return nil, err
-	}
-	poller, err := NewPoller(fatal)
-	if err != nil {
-		_ = waker.Close()
-		return nil, err
-	}
-	return &linux{poller: poller, waker: waker, start: time.Now()}, nil
-}
+	// Add, Mod and Del are what the methods of [Poller] are.
+	Add(fd int, ev Event, cb func(Event)) error
+	Mod(fd int, ev Event) error
+	Del(fd int) error
 
-func (s *linux) Read(c Conn, p []byte) (int, error)  { return c.Read(p) }
-func (s *linux) Write(c Conn, p []byte) (int, error) { return c.Write(p) }
-func (s *linux) CloseWrite(c Conn) error             { return c.CloseWrite() }
-func (s *linux) Close(c *Conn) error                 { return c.Close() }
-func (s *linux) Reset(c *Conn) error                 { return c.Reset() }
+	// OnWake has the loop call cb after Wake. Several calls of Wake may become one of cb, which comes after the last.
+	OnWake(cb func()) error
+	// Wake is for any goroutine, until Shut is called.
+	Wake()
+	// OnTick has the loop call cb every period; due says how many periods have ended since the last call, at least 1.
+	OnTick(period time.Duration, cb func(due uint64)) error
+	// Now is the loop's clock: monotonic, from some moment on.
+	Now() time.Duration
 
-func (s *linux) Writev(c Conn, bufs [][]byte) (int, error) { return c.Writev(bufs, &s.vector) }
-
-func (s *linux) Add(fd int, ev Event, cb func(Event)) error { return s.poller.Add(fd, ev, cb) }
-func (s *linux) Mod(fd int, ev Event) error                 { return s.poller.Mod(fd, ev) }
-func (s *linux) Del(fd int) error                           { return s.poller.Del(fd) }
-
-func (s *linux) OnWake(cb func()) error {
-	err := s.poller.Add(s.waker.FD(), In, func(Event) {
-		s.waker.Clear()
-		cb()
-	})
-	if err != nil {
-		return fmt.Errorf("doorbell: %w", err)
-	}
-	return nil
-}
-
-func (s *linux) Wake() { s.waker.Wake() }
-
-func (s *linux) OnTick(period time.Duration, cb func(due uint64)) (err error) {
-	if s.ticker, err = NewTicker(period); err != nil {
-		return fmt.Errorf("tick: %w", err)
-	}
-	err = s.poller.Add(s.ticker.FD(), In, func(Event) {
-		if due := s.ticker.Expirations(); due > 0 {
-			cb(due)
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("tick: %w", err)
-	}
-	return nil
-}
-
-func (s *linux) Now() time.Duration { return time.Since(s.start) }
-
-func (s *linux) Mute() {
-	_ = s.poller.Del(s.waker.FD())
-	if s.ticker != nil {
-		_ = s.poller.Del(s.ticker.FD())
-	}
-}
-
-func (s *linux) Shut() error {
-	err := s.poller.Close()
-	_ = s.waker.Close()
-	if s.ticker != nil {
-		_ = s.ticker.Close()
-	}
-	return err
+	// Mute takes the doorbell and the tick out of the poller, so that Shut may follow.
+	Mute()
+	// Shut ends the loop and gives its descriptors back, when the last callback has returned. Nothing may be in the poller
+	// any more. It is idempotent, and never called from a callback.
+	Shut() error
 }
