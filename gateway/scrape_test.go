@@ -143,6 +143,7 @@ var bounds = map[string]string{
 	"limits.mailbox":                        reached(metrics.LimitMailbox),
 	"limits.http_connections":               reached(metrics.LimitHTTPConnections),
 	"hubs.<name>.upstream.timeout":          `sluice_upstream_attempts_total{hub="default",result="failed"}`,
+	"hubs.<name>.upstream.idle":             `sluice_upstream_attempts_total{hub="default",result="failed"}`, // if it is too long
 	"hubs.<name>.upstream.budget":           rare + `sluice_upstream_requests_total{outcome="` + metrics.OutcomeTimeout.String() + `"}`,
 	"hubs.<name>.upstream.connect_budget":   rare + `sluice_upstream_requests_total{outcome="` + metrics.OutcomeTimeout.String() + `"}`,
 	"hubs.<name>.upstream.in_flight":        `sluice_upstream_attempts_in_flight{hub="default"}`,
