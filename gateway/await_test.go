@@ -97,6 +97,7 @@ func (n *node) asking() int {
 func TestTokensOfKnownKeysDoNotWaitBehindUnknownOnes(t *testing.T) {
 	for _, loops := range []int{1, 4} {
 		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			n, i := hung(t, loops, 4096)
 			const unknown = 300 // more than are verified beside the loops at a time
 			var waiting []*peer

@@ -576,6 +576,7 @@ func TestStrangersDoNotHoldADrain(t *testing.T) {
 		"a bad head":  healthCheck + "nonsense\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			n := start(t, drains(0, 0, time.Hour))
 			n.http.times = httpTimes{write: time.Hour, body: time.Hour, linger: time.Hour, drain: 300 * time.Millisecond}
 			n.publish()

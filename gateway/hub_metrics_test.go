@@ -18,6 +18,7 @@ import (
 func TestWhatHappensIsCountedForItsHub(t *testing.T) {
 	for _, loops := range []int{1, 4} {
 		t.Run(fmt.Sprintf("loops=%d", loops), func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			n := start(t, func(cfg *config.Config) {
 				cfg.Loops = loops
 				cfg.Limits.ControlRate, cfg.Limits.ControlBurst = 1, 1

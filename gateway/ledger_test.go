@@ -76,6 +76,7 @@ func TestWhatASlowClientMissesIsCounted(t *testing.T) {
 		for _, loops := range []int{1, 4} {
 			for _, size := range []int{20, 2000} {
 				t.Run(fmt.Sprintf("%s/%d loops/%d bytes", name, loops, size), func(t *testing.T) {
+					t.Parallel() // it mostly waits
 					testSlowLedger(t, loops, size, c.limit, c.ttl, c.drop)
 				})
 			}

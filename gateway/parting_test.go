@@ -17,7 +17,10 @@ import (
 // bothSizes runs test with one loop, and with several.
 func bothSizes(t *testing.T, test func(t *testing.T, loops int)) {
 	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) { test(t, loops) })
+		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			test(t, loops)
+		})
 	}
 }
 

@@ -138,6 +138,7 @@ func TestAnUpgradeBehindAPlainRequestOnTheSameConnectionOfNginxIsServed(t *testi
 		mustEcho(t, conn, fmt.Sprintf("through nginx %d", i))
 	}
 	g.awaitMetric(t, "sluice_connections", 1)
+	g.awaitMetric(t, "sluice_handshakes_total", 1, `result="ok"`) // counters follow at the next tick
 	if accepted := g.metric(t, "sluice_connections_accepted_total"); accepted != 1 {
 		t.Errorf("nginx made %v connections, want the plain requests and the upgrade on one", accepted)
 	}
