@@ -27,7 +27,7 @@ const loopPatience = time.Second
 // it: who is told that it was too much repeats it, and nobody shall get a
 // message twice.
 func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) (result delivery.Result, err error) {
-	h := g.settings.Load().hubs[t.Hub]
+	h := g.settings.Load().hub(t.Hub)
 	if h == nil {
 		return result, delivery.ErrNoHub
 	}
@@ -347,7 +347,7 @@ var errSurvey = errors.New("a loop has failed to list its sessions")
 // A session stays in its slot, so that one which is there while pages are
 // turned is on one of them, and on one only.
 func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cursor, limit int) (page delivery.Page, err error) {
-	h := g.settings.Load().hubs[t.Hub]
+	h := g.settings.Load().hub(t.Hub)
 	if h == nil {
 		return page, delivery.ErrNoHub
 	}

@@ -71,7 +71,7 @@ func newHTTPSide(g *Gateway) *httpSide {
 	}
 	h.api = dataplane.Handler(dataplane.Options{
 		Node:      g,
-		Hubs:      func(name string) bool { return g.settings.Load().hubs[name] != nil },
+		Hubs:      func(name string) bool { return g.settings.Load().hub(name) != nil },
 		Authorize: g.Authorize,
 		Token:     g.token,
 		Endpoint:  func() string { return g.settings.Load().endpoint },

@@ -174,13 +174,13 @@ func (g *Gateway) Authorize(r *http.Request, hub string) error {
 // token makes a token for a client of a hub.
 func (g *Gateway) token(hub string, c dataplane.TokenRequest) (string, error) {
 	s := g.settings.Load()
-	h := s.hubs[hub]
+	h := s.hub(hub)
 	if h == nil {
 		return "", delivery.ErrNoHub
 	}
 	return h.now.Load().keys.ClientToken(auth.ClientClaims{
 		Endpoint: s.endpoint,
-		Hub:      hub,
+		Hub:      h.name,
 		User:     c.User,
 		Roles:    c.Roles,
 		Groups:   c.Groups,

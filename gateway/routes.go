@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -68,5 +69,24 @@ func (s *settings) route(path []byte) (*hub, error) {
 	if h := s.routes[string(plain)]; h != nil {
 		return h, nil
 	}
+	if name, ok := bytes.CutPrefix(plain, []byte("/client/hubs/")); ok {
+		if h := s.hub(string(name)); h != nil {
+			return h, nil
+		}
+	}
 	return nil, errNoSuchHub
+}
+
+// hub returns the hub of that name in whatever case, as the service does that
+// the SDKs come from; nil if there is none. Paths that a hub has been given are
+// another matter: they are compared as they are.
+func (s *settings) hub(name string) *hub {
+	if h := s.hubs[name]; h != nil {
+		return h
+	}
+	h := s.folded[strings.ToLower(name)]
+	if h == nil || len(h.name) != len(name) { // letters beyond ASCII may have small ones within it
+		return nil
+	}
+	return h
 }

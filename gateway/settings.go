@@ -31,9 +31,10 @@ func ticks(d config.Duration) session.Tick {
 // settings is what a configuration means to the loops: nothing is parsed or
 // looked up twice. It never changes; a reload puts another in its place.
 type settings struct {
-	routes    map[string]*hub // by path, without escapes
+	routes    map[string]*hub // by the paths they were given, without escapes
 	hosts     hosts
 	hubs      map[string]*hub // by name
+	folded    map[string]*hub // the same, by name in lower case: see [settings.hub]
 	endpoint  string          // base URL of the node
 	dataPlane *auth.DataPlane
 
@@ -103,6 +104,7 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		routes:     make(map[string]*hub),
 		hosts:      hostsOf(cfg),
 		hubs:       make(map[string]*hub, len(cfg.Hubs)),
+		folded:     make(map[string]*hub, len(cfg.Hubs)),
 		endpoint:   g.endpoint(cfg),
 		interval:   ticks(cfg.Heartbeat.Interval),
 		timeout:    ticks(cfg.Heartbeat.Timeout),
@@ -138,20 +140,31 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("hubs.%s: %w", name, err)
 		}
-		s.hubs[name], r.next[h] = h, hs
-		s.routes["/client/hubs/"+name] = h
+		s.hubs[name], s.folded[strings.ToLower(name)], r.next[h] = h, h, hs
 		for _, path := range hc.Paths {
 			plain, _ := handshake.UnescapePath([]byte(path)) // which validation has tried
 			s.routes[string(plain)] = h
 		}
 	}
+	all := allKeys(cfg)
 	s.dataPlane = auth.NewDataPlane(func(name string) *auth.Keys {
-		if h := s.hubs[name]; h != nil {
+		if h := s.hub(name); h != nil {
 			return h.now.Load().keys
 		}
-		return nil
+		return all
 	}, cfg.APIKeys, s.endpoint)
 	return r, nil
+}
+
+// allKeys is what opens any hub of cfg. Who has such a key is told that a hub
+// does not exist; others hear of their key alone, as everywhere.
+func allKeys(cfg *config.Config) *auth.Keys {
+	list := slices.Clone(cfg.Keys)
+	for _, hub := range cfg.Hubs {
+		list = append(list, hub.Keys...)
+	}
+	slices.Sort(list)
+	return auth.NewKeys(slices.Compact(list))
 }
 
 // discard closes what was made for a revision that does not come into force.

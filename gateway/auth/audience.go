@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"math"
 	"net/url"
 	"strings"
 )
@@ -64,17 +65,39 @@ func withoutPort(host, port string) string {
 // sameTarget reports whether two request targets are the same but for octets
 // that one has percent-encoded and the other has not: URL libraries do not agree
 // on which need it, and some encode between signing and sending. Delimiters are
-// another matter: encoded, they mean something else (RFC 3986, section 2.2).
+// another matter: encoded, they mean something else (RFC 3986, section 2.2). The
+// third segment is the name of a hub, in whatever case.
 func sameTarget(a, b string) bool {
+	segment := 0
 	for a != "" && b != "" {
 		var x, y octet
 		x, a = nextOctet(a)
 		y, b = nextOctet(b)
+		if segment == 3 {
+			x.value, y.value = lower(x.value), lower(y.value)
+		}
 		if x != y {
 			return false
 		}
+		switch x {
+		case octet{value: '/'}:
+			segment++
+		case octet{value: '?'}, octet{value: '#'}:
+			segment = pathEnd
+		}
 	}
 	return a == b
+}
+
+// pathEnd stands for all that is not path.
+const pathEnd = math.MinInt
+
+// lower is for ASCII, of which hubs' names are.
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // octet is one octet of a target.

@@ -19,7 +19,8 @@ type DataPlane struct {
 }
 
 // NewDataPlane makes a DataPlane. keysOf returns the access keys of a hub, nil
-// if it has none or there is no such hub; it is called with every request.
+// if it has none, and for a hub that does not exist those whose holders may know
+// that; it is called with every request.
 // apiKeys open every hub as they are. endpoint is the gateway's base URL, or "".
 func NewDataPlane(keysOf func(hub string) *Keys, apiKeys []string, endpoint string) *DataPlane {
 	d := &DataPlane{keysOf: keysOf, host: endpointHost(endpoint), parser: newParser()}

@@ -43,8 +43,14 @@ func (c *Config) check(schemes []string) []*problem {
 	if len(c.Hubs) == 0 {
 		v.add("hubs", "no hub; name one, or leave the key out for the default hub")
 	}
+	twins := map[string]string{} // by name in lower case
 	for _, name := range slices.Sorted(maps.Keys(c.Hubs)) {
 		v.hub(name, c.Hubs[name])
+		folded := strings.ToLower(name)
+		if twin, ok := twins[folded]; ok {
+			v.add(join("hubs", name), "%q is hub %s in another case, and the names of hubs ignore case; rename or remove one", name, twin)
+		}
+		twins[folded] = name
 	}
 	return v.problems
 }

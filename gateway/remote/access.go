@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"sluice/gateway/auth"
@@ -39,8 +40,10 @@ func newAccess(o options, environ []string) (access, error) {
 	}
 	if o.key == "" {
 		list := c.Keys
-		if hub := c.Hubs[o.hub]; len(hub.Keys) > 0 {
-			list = hub.Keys
+		for name, hub := range c.Hubs {
+			if strings.EqualFold(name, o.hub) && len(hub.Keys) > 0 {
+				list = hub.Keys
+			}
 		}
 		a.keys = auth.NewKeys(list)
 		if len(c.APIKeys) > 0 {
