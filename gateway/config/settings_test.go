@@ -152,3 +152,18 @@ func TestSuggestionIsTheNearestName(t *testing.T) {
 		t.Errorf("distance %d", got)
 	}
 }
+
+func TestEverySchemeIsNamedOnce(t *testing.T) {
+	c := Default()
+	c.Hubs["chat"] = Hub{Upstream: Upstream{URL: "ftp://host"}}
+	known := regexp.MustCompile(`(?m)known here: (.*)$`)
+	for schemes, want := range map[string]string{"": "echo, http, https", "http https": "echo, http, https", "https test": "echo, http, https, test"} {
+		err := c.Validate(strings.Fields(schemes)...)
+		if err == nil {
+			t.Fatal("ftp: is spoken")
+		}
+		if got := known.FindStringSubmatch(err.Error()); got == nil || got[1] != want {
+			t.Errorf("with %q: %v", schemes, err)
+		}
+	}
+}

@@ -26,7 +26,12 @@ func (c *Config) Validate(schemes ...string) error {
 
 // check is Validate for a caller that knows where the settings came from.
 func (c *Config) check(schemes []string) []*problem {
-	v := validator{schemes: append([]string{"echo", "http", "https"}, schemes...), paths: map[string]string{}}
+	v := validator{schemes: []string{"echo", "http", "https"}, paths: map[string]string{}}
+	for _, s := range schemes {
+		if !slices.Contains(v.schemes, s) {
+			v.schemes = append(v.schemes, s)
+		}
+	}
 	v.addresses(c)
 	v.hosts("hosts", c.Hosts, true)
 	v.hosts("admin.hosts", c.Admin.Hosts, false)
