@@ -109,7 +109,7 @@ func (c *consent) settle(q *question) {
 		c.given, c.refusal, c.until = true, nil, c.now().Add(consentTime)
 	case f.Kind == upstream.Refused:
 		if c.refusal == nil {
-			c.log.Warn("no events are sent to a backend", "error", f.Err)
+			c.log.Warn("no events are sent to a backend", "err", f.Err)
 		}
 		c.given, c.refusal, c.until = false, q.err, c.now().Add(refusalTime)
 	}
