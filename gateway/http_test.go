@@ -618,3 +618,22 @@ func TestDrainLetsAPushFinish(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Browsers ask for an icon wherever they are: there is none, but nothing is wrong.
+func TestBrowsersThatAskForAnIconMeetNoError(t *testing.T) {
+	n := start(t, nil)
+	for _, method := range []string{"GET", "HEAD"} {
+		if a, said := n.call(method, "/favicon.ico", "", ""); a.StatusCode != http.StatusNoContent || said != "" {
+			t.Errorf("%s: %s %q", method, a.Status, said)
+		}
+	}
+	if a, _ := n.call("POST", "/favicon.ico", "", ""); a.StatusCode != http.StatusNotFound {
+		t.Errorf("POST: %s", a.Status)
+	}
+	n = start(t, func(cfg *config.Config) {
+		cfg.Hubs["icons"] = config.Hub{Paths: []string{"/favicon.ico"}, Upstream: config.Upstream{URL: "echo:"}}
+	})
+	if a, _ := n.call("GET", "/favicon.ico", "", ""); a.StatusCode != http.StatusUpgradeRequired {
+		t.Errorf("GET of a hub of that path: %s", a.Status)
+	}
+}

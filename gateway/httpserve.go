@@ -71,6 +71,10 @@ func servePath(w http.ResponseWriter, r *http.Request, s *settings) {
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		http.Error(w, "this path speaks WebSocket", http.StatusUpgradeRequired)
 	case errNoSuchHub:
+		if r.URL.Path == "/favicon.ico" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			w.WriteHeader(http.StatusNoContent) // browsers ask for it wherever they are
+			return
+		}
 		http.NotFound(w, r)
 	default:
 		http.Error(w, "malformed path", http.StatusBadRequest)

@@ -35,6 +35,7 @@ func newConsole(o Options) *console {
 
 func (c *console) register(handle func(pattern string, h http.HandlerFunc)) {
 	handle("GET /{$}", asset("console/index.html"))
+	handle("GET /favicon.ico", asset("console/icon.svg")) // for the pages that name none
 	fs.WalkDir(files, "console", func(name string, entry fs.DirEntry, _ error) error {
 		if !entry.IsDir() {
 			handle("GET /"+name, asset(name))

@@ -71,6 +71,7 @@ func TestFilesOfThePageHaveTheirTypes(t *testing.T) {
 		"/console/uplot/uPlot.esm.js":    "text/javascript; charset=utf-8",
 		"/console/uplot/uPlot.min.css":   "text/css; charset=utf-8",
 		"/console/icon.svg":              "image/svg+xml; charset=utf-8",
+		"/favicon.ico":                   "image/svg+xml; charset=utf-8",
 		"/console/uplot/LICENSE":         "text/plain; charset=utf-8",
 		"/console/hubs/nowhere/sessions": "application/json",
 	} {
