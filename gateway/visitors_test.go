@@ -193,7 +193,8 @@ func (p *visitor) hear() (ended bool, err error) {
 	return false, nil
 }
 
-// closed counts a Close frame, and answers it unless it is an answer.
+// closed counts a Close frame, and answers it unless it is an answer. A message
+// that was under way meanwhile comes too late.
 func (p *visitor) closed(f ws.Frame) {
 	switch code, _ := ws.ParseCloseFrameData(f.Payload); code {
 	case ws.StatusNormalClosure:
@@ -204,6 +205,9 @@ func (p *visitor) closed(f ws.Frame) {
 		p.overloaded++
 	default:
 		p.t.Errorf("%s: closed with %d", p.name, code)
+	}
+	if !p.over {
+		p.conn.Write(p.next())
 	}
 	p.bye()
 }
