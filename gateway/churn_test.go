@@ -31,9 +31,9 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 
 func churnOver(t *testing.T, loops int) {
 	const seed = 20261122
-	clients, workers := 3000, 32
+	clients, workers := 1500, 32
 	if testing.Short() {
-		clients = 1000
+		clients = 500
 	}
 	n := start(t, func(cfg *config.Config) {
 		cfg.Loops = loops

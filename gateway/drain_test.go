@@ -28,8 +28,15 @@ func drains(delay, window, timeout time.Duration) func(*config.Config) {
 }
 
 func TestDrainClosesEverySessionWith1001SpreadOverTheWindow(t *testing.T) {
+	bothSizes(t, testDrainSpreads)
+}
+
+func testDrainSpreads(t *testing.T, loops int) {
 	const clients, window = 100, time.Second
-	n := start(t, drains(0, window, patience))
+	n := start(t, func(cfg *config.Config) {
+		drains(0, window, patience)(cfg)
+		cfg.Loops = loops
+	})
 	var peers []*peer
 	for range clients {
 		peers = append(peers, n.dial())
@@ -85,10 +92,12 @@ func TestDrainClosesEverySessionWith1001SpreadOverTheWindow(t *testing.T) {
 
 // Clients that come while the node leaves are answered or refused; none that
 // got through is reset.
-func TestNobodyIsResetByADrain(t *testing.T) {
+func TestNobodyIsResetByADrain(t *testing.T) { bothSizes(t, testNobodyIsReset) }
+
+func testNobodyIsReset(t *testing.T, loops int) {
 	n := start(t, func(cfg *config.Config) {
 		drains(500*time.Millisecond, 0, patience)(cfg)
-		cfg.Loops = 2
+		cfg.Loops = loops
 	})
 	var reset, answered, refused atomic.Int64
 	stop := make(chan struct{})

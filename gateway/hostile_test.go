@@ -156,9 +156,12 @@ func TestClientThatOnlySendsIsHeldBackAndClosed(t *testing.T) {
 }
 
 // What floods the node is cut off at a limit, in flat memory, and told why.
-func TestFloodsAreCutOff(t *testing.T) {
+func TestFloodsAreCutOff(t *testing.T) { eachLoopCount(t, testFloods) }
+
+func testFloods(t *testing.T, loops int) {
 	n := start(t, func(cfg *config.Config) {
 		withDeflate(cfg)
+		cfg.Loops = loops
 		cfg.Limits.Buffered = 4 * config.MiB // of the bomb, a message is kept, and while it grows its half
 	})
 	block := session.NewDeflater().AppendFrame(nil, ws.OpBinary, make([]byte, 1<<20), 15)
@@ -339,19 +342,26 @@ func (spiteful) Send(*upstream.Event, upstream.Sink) (upstream.Reply, bool) {
 
 // The end of one session must not keep a node from ending all others.
 func TestCloseEndsEverySessionThoughTheUpstreamPanics(t *testing.T) {
-	n := start(t, withUpstream, spiteful{})
-	peers := []*peer{n.dial(), n.dial(), n.dial()}
-	n.Close()
-	for _, p := range peers {
-		p.wantEnd()
-	}
+	eachLoopCount(t, func(t *testing.T, loops int) {
+		n := start(t, func(cfg *config.Config) {
+			withUpstream(cfg)
+			cfg.Loops = loops
+		}, spiteful{})
+		peers := []*peer{n.dial(), n.dial(), n.dial()}
+		n.Close()
+		for _, p := range peers {
+			p.wantEnd()
+		}
+	})
 }
 
 // Whoever reaches for the loops while they end is served or told that it is
 // too late, and never waits for ever.
-func TestCloseBesidePushes(t *testing.T) {
-	for range 20 {
-		n := start(t, func(cfg *config.Config) { cfg.Loops = 2 })
+func TestCloseBesidePushes(t *testing.T) { eachLoopCount(t, testCloseBesidePushes) }
+
+func testCloseBesidePushes(t *testing.T, loops int) {
+	for range 10 {
+		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
 		p := n.dial()
 		id := n.id()
 		var wg sync.WaitGroup
@@ -359,7 +369,7 @@ func TestCloseBesidePushes(t *testing.T) {
 			func() bool { return n.push(id, ws.OpText, []byte("hello")) == nil },
 			func() bool { return n.broadcast(ws.OpText, []byte("hello")) == nil },
 			func() bool { return n.loops[0].do(func(*loop) {}) },
-			func() bool { return n.loops[1].do(func(*loop) {}) },
+			func() bool { return n.loops[loops-1].do(func(*loop) {}) },
 		} {
 			wg.Go(func() {
 				for end := time.Now().Add(patience); work(); {

@@ -135,7 +135,9 @@ func (n *node) drains() {
 
 // A reset ends the session at once, in whatever state, and leaves nothing
 // behind; the upstream is told once, behind the answer to the event before.
-func TestResetInEveryStateLeavesNothing(t *testing.T) {
+func TestResetInEveryStateLeavesNothing(t *testing.T) { eachLoopCount(t, testResets) }
+
+func testResets(t *testing.T, loops int) {
 	for _, c := range resets() {
 		t.Run(c.name, func(t *testing.T) {
 			late := newLate(upstream.Message | upstream.Disconnected)
@@ -145,6 +147,7 @@ func TestResetInEveryStateLeavesNothing(t *testing.T) {
 					c.edit(cfg)
 				}
 				cfg.Limits.Close = config.Duration(time.Hour)
+				cfg.Loops = loops
 			}, late)
 			n.connect().Close() // whatever the runtime opens once is open now
 			n.settled()

@@ -97,6 +97,10 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 
 // A backend that has let a client in keeps something for it.
 func TestAClientThatDoesNotWaitForItsVerdictIsToldOfAsDisconnected(t *testing.T) {
+	bothSizes(t, testImpatient)
+}
+
+func testImpatient(t *testing.T, loops string) {
 	release := make(chan struct{})
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
 		if e.name == "connect" {
@@ -107,7 +111,7 @@ func TestAClientThatDoesNotWaitForItsVerdictIsToldOfAsDisconnected(t *testing.T)
 		}
 		reply(w, e)
 	})
-	g := start(t, fmt.Sprintf("hubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", backend.address))
+	g := start(t, loops+fmt.Sprintf("hubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", backend.address))
 	conn := handshakeByHand(t, g)
 	await(t, func() string { return "no connect event" }, func() bool { return len(backend.named("connect")) == 1 })
 	conn.Close()

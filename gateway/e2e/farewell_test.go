@@ -35,6 +35,10 @@ func expectFarewells(t *testing.T, backend *hooks, connections int) {
 }
 
 func TestADrainTellsTheBackendOfEveryConnectionThatEnds(t *testing.T) {
+	bothSizes(t, testDrainTellsAll)
+}
+
+func testDrainTellsAll(t *testing.T, loops string) {
 	const connections, parked = 50, 10
 	release := make(chan struct{})
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
@@ -43,7 +47,7 @@ func TestADrainTellsTheBackendOfEveryConnectionThatEnds(t *testing.T) {
 		}
 		reply(w, e)
 	})
-	g := start(t, fmt.Sprintf("drain: {delay: 0s, window: 200ms, timeout: 20s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", backend.address))
+	g := start(t, loops+fmt.Sprintf("drain: {delay: 0s, window: 200ms, timeout: 20s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", backend.address))
 	everybody := gather(t, g, connections)
 	for i, conn := range everybody {
 		if i < parked { // these have an event under way when the end comes
@@ -75,10 +79,14 @@ func TestADrainTellsTheBackendOfEveryConnectionThatEnds(t *testing.T) {
 }
 
 func TestADrainWhoseBackendIsDeadEndsInTimeAndSaysWhatWasLost(t *testing.T) {
+	bothSizes(t, testDrainWithoutBackend)
+}
+
+func testDrainWithoutBackend(t *testing.T, loops string) {
 	const connections = 20
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, fmt.Sprintf("drain: {delay: 0s, window: 100ms, timeout: 3s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", way.Listen))
+	g := start(t, loops+fmt.Sprintf("drain: {delay: 0s, window: 100ms, timeout: 3s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", way.Listen))
 	everybody := gather(t, g, connections)
 	if r := everybody.say(t.Context(), "alive"); r.answered.Load() != connections {
 		t.Fatalf("alive: %v", r)

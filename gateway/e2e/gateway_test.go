@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -32,6 +33,17 @@ func start(t *testing.T, yaml string) *gateway {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sluice.yaml")
 	return launch(t, file, yaml, exec.Command("sluice", "-config", file))
+}
+
+// bothSizes runs test with one loop and with four, side by side: these tests
+// mostly wait. loops is a line of the configuration.
+func bothSizes(t *testing.T, test func(t *testing.T, loops string)) {
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprintf("%d loops", n), func(t *testing.T) {
+			t.Parallel()
+			test(t, fmt.Sprintf("loops: %d\n", n))
+		})
+	}
 }
 
 // launch is start with a command of the caller's, which reads file.

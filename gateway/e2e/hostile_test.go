@@ -132,8 +132,10 @@ func serveFaults(t *testing.T) *hooks {
 	return serveHooks(t, func(w http.ResponseWriter, r *http.Request, e event) { ways[e.body].do(w, r, e) })
 }
 
-func TestEveryFaultOfABackendHasTheEndThatTheContractSays(t *testing.T) {
-	g := start(t, fmt.Sprintf(hostile, serveFaults(t).address))
+func TestEveryFaultOfABackendHasTheEndThatTheContractSays(t *testing.T) { bothSizes(t, testEveryFault) }
+
+func testEveryFault(t *testing.T, loops string) {
+	g := start(t, loops+fmt.Sprintf(hostile, serveFaults(t).address))
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			before := g.metric(t, "sluice_upstream_requests_total", `event="message"`, `outcome="`+f.outcome+`"`)
@@ -171,10 +173,12 @@ type tally struct {
 
 // TestTheCountsOfAHostileBackendAddUp has many clients meet faults at the same
 // time. What they saw and what the gateway counted must be the same.
-func TestTheCountsOfAHostileBackendAddUp(t *testing.T) {
+func TestTheCountsOfAHostileBackendAddUp(t *testing.T) { bothSizes(t, testHostileCounts) }
+
+func testHostileCounts(t *testing.T, loops string) {
 	all := faults()
 	mild := all[:slices.IndexFunc(all, func(f fault) bool { return f.close != 0 })]
-	g := start(t, fmt.Sprintf(hostile, serveFaults(t).address))
+	g := start(t, loops+fmt.Sprintf(hostile, serveFaults(t).address))
 	seen := &tally{outcomes: map[string]int{}, closes: map[websocket.StatusCode]int{}}
 	before := g.resident(t)
 	random := rand.New(rand.NewPCG(1, 2))

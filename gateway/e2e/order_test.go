@@ -13,6 +13,10 @@ import (
 )
 
 func TestTheMessagesOfAClientReachTheBackendInOrderAndOneAtATime(t *testing.T) {
+	bothSizes(t, testOrder)
+}
+
+func testOrder(t *testing.T, loops string) {
 	const clients, messages = 20, 50
 	var underWay [clients]atomic.Int32
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
@@ -25,7 +29,7 @@ func TestTheMessagesOfAClientReachTheBackendInOrderAndOneAtATime(t *testing.T) {
 		}
 		reply(w, e)
 	})
-	g := start(t, fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", backend.address))
+	g := start(t, loops+fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", backend.address))
 	var wg sync.WaitGroup
 	for client, conn := range gather(t, g, clients) {
 		wg.Go(func() {
@@ -58,6 +62,10 @@ func TestTheMessagesOfAClientReachTheBackendInOrderAndOneAtATime(t *testing.T) {
 }
 
 func TestAReloadThatMovesTheUpstreamLosesNothingThatIsUnderWay(t *testing.T) {
+	bothSizes(t, testMovedUpstream)
+}
+
+func testMovedUpstream(t *testing.T, loops string) {
 	const clients = 30
 	release := make(chan struct{})
 	older := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
@@ -66,7 +74,7 @@ func TestAReloadThatMovesTheUpstreamLosesNothingThatIsUnderWay(t *testing.T) {
 	})
 	newer := serveHooks(t, nil)
 	at := func(h *hooks) string {
-		return fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/', events: ['*']}}}\n", h.address)
+		return loops + fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/', events: ['*']}}}\n", h.address)
 	}
 	g := start(t, at(older))
 	everybody := gather(t, g, clients)

@@ -33,11 +33,13 @@ const (
 
 // TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen has every client send into
 // an outage that is shorter than the budget, and then into one that is longer.
-func TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen(t *testing.T) {
+func TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen(t *testing.T) { bothSizes(t, testDeadUpstream) }
+
+func testDeadUpstream(t *testing.T, loops string) {
 	clients := *manyClients
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, fmt.Sprintf(mortal, way.Listen, mortalBudget))
+	g := start(t, loops+fmt.Sprintf(mortal, way.Listen, mortalBudget))
 	everybody := gather(t, g, clients)
 	if r := everybody.say(t.Context(), "alive"); r.answered.Load() != int64(clients) {
 		t.Fatalf("alive: %v", r)
@@ -107,10 +109,14 @@ func TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen(t *testing.T) {
 // TestLargeMessagesForADeadUpstreamAreHeldUpToTheBudget has more bytes sent
 // than a node may buffer. What it does not hold it refuses.
 func TestLargeMessagesForADeadUpstreamAreHeldUpToTheBudget(t *testing.T) {
+	bothSizes(t, testLargeMessages)
+}
+
+func testLargeMessages(t *testing.T, loops string) {
 	const clients, size, buffered = 100, 1 << 20, 16 << 20
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, fmt.Sprintf(mortal, way.Listen, mortalBudget)+fmt.Sprintf("limits: {buffered: %d}\n", buffered))
+	g := start(t, loops+fmt.Sprintf(mortal, way.Listen, mortalBudget)+fmt.Sprintf("limits: {buffered: %d}\n", buffered))
 	everybody := gather(t, g, clients)
 	before := g.resident(t)
 	way.down(t)

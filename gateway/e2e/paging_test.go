@@ -80,8 +80,12 @@ func (g *gateway) members(ctx context.Context, group string, size int) (map[stri
 }
 
 // TestPagesHaveEveryMemberThatStaysOnceWhileOthersComeAndGo reads the pages of
-// a group over two loops, while clients join and leave it, connect and go.
+// a group over all loops, while clients join and leave it, connect and go.
 func TestPagesHaveEveryMemberThatStaysOnceWhileOthersComeAndGo(t *testing.T) {
+	bothSizes(t, testPaging)
+}
+
+func testPaging(t *testing.T, loops string) {
 	const stayers, movers, guests = 60, 40, 2
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
 		if e.name != "connect" {
@@ -96,7 +100,7 @@ func TestPagesHaveEveryMemberThatStaysOnceWhileOthersComeAndGo(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(map[string]any{"userId": connect.Query["user"][0], "groups": connect.Query["group"]})
 	})
-	g := start(t, fmt.Sprintf("loops: 2\napi_keys: [%s]\nhubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", apiKey, backend.address))
+	g := start(t, loops+fmt.Sprintf("api_keys: [%s]\nhubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", apiKey, backend.address))
 	enter := func(ctx context.Context, user, query string) (*websocket.Conn, error) {
 		conn, _, err := websocket.Dial(ctx, g.url()+"?user="+user+query, nil)
 		return conn, err

@@ -170,7 +170,9 @@ func (r *round) String() string {
 	return text
 }
 
-func TestABadNetworkToTheBackendLosesNothingSilently(t *testing.T) {
+func TestABadNetworkToTheBackendLosesNothingSilently(t *testing.T) { bothSizes(t, testBadNetwork) }
+
+func testBadNetwork(t *testing.T, loops string) {
 	const clients = 20
 	tests := []struct {
 		name   string
@@ -192,7 +194,7 @@ func TestABadNetworkToTheBackendLosesNothingSilently(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			backend := serveHooks(t, nil)
 			way := connectTo(t, backend.address)
-			g := start(t, fmt.Sprintf(fragile, way.Listen, test.repeat))
+			g := start(t, loops+fmt.Sprintf(fragile, way.Listen, test.repeat))
 			everybody := gather(t, g, clients)
 			if r := everybody.say(t.Context(), "before"); r.answered.Load() != clients {
 				t.Fatalf("before: %v", r)
@@ -227,11 +229,13 @@ func expectRepeats(t *testing.T, backend *hooks, may bool) {
 	}
 }
 
-func TestABackendThatRestartsWithinTheBudgetIsNotNoticed(t *testing.T) {
+func TestABackendThatRestartsWithinTheBudgetIsNotNoticed(t *testing.T) { bothSizes(t, testRestart) }
+
+func testRestart(t *testing.T, loops string) {
 	const clients = 20
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, fmt.Sprintf(fragile, way.Listen, false))
+	g := start(t, loops+fmt.Sprintf(fragile, way.Listen, false))
 	everybody := gather(t, g, clients)
 	if r := everybody.say(t.Context(), "before"); r.answered.Load() != clients {
 		t.Fatalf("before: %v", r)
