@@ -29,14 +29,25 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal is not ours to catch, unless somebody else does
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	if err != nil {
+	signals := make(chan os.Signal, 2) // the one that asks for the end, and the one that insists
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	err := run(signals, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 	}
 	os.Exit(status(err))
+}
+
+// first returns a context that ends at the first of signals. The next one then
+// ends the process.
+func first(signals chan os.Signal) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx
 }
 
 // usageError is an error of the command line or the configuration.
@@ -47,7 +58,7 @@ func (e usageError) Unwrap() error { return e.error }
 func status(err error) int {
 	var usage usageError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &usage):
 		return 2
@@ -76,21 +87,22 @@ Exit status: 0 normal end, 1 failure, 2 wrong command line or configuration,
 3 a drain was cut short.
 `
 
-// run is the command. ctx ends at the first signal that asks for the end.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+// run is the command. signals are those that ask for the end; nobody else takes
+// them, so that none is lost between two who do.
+func run(signals chan os.Signal, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	name := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], args[1:]
 	}
 	switch name {
 	case "dial":
-		err := dial.Run(ctx, args, stdin, stdout, stderr)
+		err := dial.Run(first(signals), args, stdin, stdout, stderr)
 		if errors.Is(err, dial.ErrUsage) {
 			return usageError{err}
 		}
 		return err
 	case "token", "send", "close", "connections":
-		err := remote.Run(ctx, append([]string{name}, args...), stdin, stdout, stderr, os.Environ())
+		err := remote.Run(first(signals), append([]string{name}, args...), stdin, stdout, stderr, os.Environ())
 		if errors.Is(err, remote.ErrUsage) {
 			return usageError{err}
 		}
@@ -101,7 +113,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return examine(args, stdout)
 	case "version":
 		if err := parse(flags("version"), args, 0, stdout); err != nil {
-			return ignoreHelp(err)
+			return err
 		}
 		v := node.Version()
 		_, err := fmt.Fprintf(stdout, "sluice %s (%s) %s %s/%s\n", v.Version, v.Revision, v.GoVersion, runtime.GOOS, runtime.GOARCH)
@@ -110,9 +122,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fs := flags("sluice")
 		file := fs.String("config", "", "configuration file")
 		if err := parse(fs, args, 0, stdout); err != nil {
-			return ignoreHelp(err)
+			return err
 		}
-		return serve(ctx, *file, stderr)
+		return serve(signals, *file, stderr)
 	}
 	return usageError{fmt.Errorf("unknown command %q; sluice -h shows what there is", name)}
 }
@@ -138,13 +150,6 @@ func parse(fs *flag.FlagSet, args []string, operands int, stdout io.Writer) erro
 	return nil
 }
 
-func ignoreHelp(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
-	return err
-}
-
 // load reads the configuration.
 func load(file string) (*config.Config, error) {
 	return config.Load(file, os.Environ(), "http", "https")
@@ -155,7 +160,7 @@ func check(args []string, stdout io.Writer) error {
 	show := fs.Bool("print", false, "print the configuration with every default")
 	file := fs.String("config", "", "configuration file")
 	if err := parse(fs, args, 1, stdout); err != nil {
-		return ignoreHelp(err)
+		return err
 	}
 	if fs.NArg() == 1 {
 		*file = fs.Arg(0)
@@ -175,7 +180,7 @@ func examine(args []string, stdout io.Writer) error {
 	fs := flags("doctor")
 	file := fs.String("config", "", "configuration file")
 	if err := parse(fs, args, 0, stdout); err != nil {
-		return ignoreHelp(err)
+		return err
 	}
 	cfg, err := load(*file)
 	if err != nil {
@@ -191,13 +196,13 @@ func examine(args []string, stdout io.Writer) error {
 	return doctor.Run(stdout, o)
 }
 
-// serve runs the gateway until ctx ends, and then drains it.
-func serve(ctx context.Context, file string, stderr io.Writer) error {
+// serve runs the gateway until the first signal, and then drains it.
+func serve(signals <-chan os.Signal, file string, stderr io.Writer) error {
 	cfg, err := load(file)
 	if err != nil {
 		return usageError{err}
 	}
-	return node.Run(ctx, node.Options{
+	return node.Run(signals, node.Options{
 		Config:  cfg,
 		Load:    func() (*config.Config, error) { return load(file) },
 		Schemes: map[string]gateway.Open{"echo": echo.Open, "http": webhook.Open, "https": webhook.Open},

@@ -68,6 +68,22 @@ func TestASecondSignalEndsTheDrain(t *testing.T) {
 	}
 }
 
+// Whoever insists does not have to wait until the first signal has been taken.
+func TestASecondSignalAtTheSameMomentEndsTheDrain(t *testing.T) {
+	for range 5 {
+		g := start(t, "drain: {delay: 0s, window: 0s, timeout: 10m}\nlimits: {close: 10m}\n")
+		deaf := upgradeByHand(t, g) // never answers the Close frame
+		defer deaf.Close()
+		g.signal(t, syscall.SIGSTOP) // so that both are there when it looks
+		g.signal(t, syscall.SIGTERM)
+		g.signal(t, syscall.SIGINT)
+		g.signal(t, syscall.SIGCONT)
+		if status := g.awaitExit(t); status != 3 {
+			t.Errorf("exit status %d, want 3: the drain was cut short", status)
+		}
+	}
+}
+
 func TestTwoSignalsWithoutClientsAreNoFailure(t *testing.T) {
 	g := start(t, "drain: {delay: 10m, window: 10m, timeout: 30m}\n")
 	idle, err := net.Dial("tcp", g.address) // as browsers keep one for later

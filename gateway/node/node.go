@@ -38,9 +38,9 @@ type Options struct {
 	Log io.Writer
 }
 
-// Run serves until ctx ends, and then drains. It returns an error that wraps
-// [gateway.ErrCut] if the drain was cut short.
-func Run(ctx context.Context, o Options) error {
+// Run serves until the first of signals, and then drains, which the second cuts
+// short. It returns an error that wraps [gateway.ErrCut] if that cut anybody off.
+func Run(signals <-chan os.Signal, o Options) error {
 	// From the first line of the log on: until somebody listens, it ends the process.
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -106,9 +106,9 @@ func Run(ctx context.Context, o Options) error {
 			tell(log, supervisor.Ready)
 		case err := <-served: // a loop has died: nothing can be saved
 			return err
-		case <-ctx.Done():
+		case <-signals:
 			tell(log, supervisor.Stopping)
-			err := drain(g, log)
+			err := drain(g, log, signals)
 			<-served
 			return err
 		}
@@ -122,11 +122,22 @@ func tell(log *slog.Logger, what func() error) {
 	}
 }
 
-// drain takes g out of service. Another signal cuts it short.
-func drain(g *gateway.Gateway, log *slog.Logger) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+// drain takes g out of service. The next of signals cuts it short.
+func drain(g *gateway.Gateway, log *slog.Logger, signals <-chan os.Signal) error {
+	ctx, cut := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-signals:
+			cut()
+		case <-over:
+		}
+	})
 	err := g.Shutdown(ctx)
+	close(over)
+	waiting.Wait()
+	cut()
 	if err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
