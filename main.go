@@ -20,12 +20,10 @@ import (
 	"sluice/gateway"
 	"sluice/gateway/config"
 	"sluice/gateway/dial"
-	"sluice/gateway/doctor"
 	"sluice/gateway/node"
 	"sluice/gateway/remote"
 	"sluice/gateway/upstream/echo"
 	"sluice/gateway/upstream/webhook"
-	"sluice/netpoll"
 )
 
 func main() {
@@ -54,6 +52,14 @@ func first(signals chan os.Signal) context.Context {
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// blame makes err a usageError if it wraps usage.
+func blame(err, usage error) error {
+	if errors.Is(err, usage) {
+		return usageError{err}
+	}
+	return err
+}
 
 func status(err error) int {
 	var usage usageError
@@ -96,47 +102,29 @@ func run(signals chan os.Signal, args []string, stdin io.Reader, stdout, stderr 
 	}
 	switch name {
 	case "dial":
-		err := dial.Run(first(signals), args, stdin, stdout, stderr)
-		if errors.Is(err, dial.ErrUsage) {
-			return usageError{err}
-		}
-		return err
+		return blame(dial.Run(first(signals), args, stdin, stdout, stderr), dial.ErrUsage)
 	case "token", "send", "close", "connections":
-		err := remote.Run(first(signals), append([]string{name}, args...), stdin, stdout, stderr, os.Environ())
-		if errors.Is(err, remote.ErrUsage) {
-			return usageError{err}
-		}
-		return err
+		return blame(remote.Run(first(signals), append([]string{name}, args...), stdin, stdout, stderr, os.Environ()), remote.ErrUsage)
 	case "check":
 		return check(args, stdout)
 	case "doctor":
 		return examine(args, stdout)
 	case "version":
-		if err := parse(flags("version"), args, 0, stdout); err != nil {
+		if err := parse(flag.NewFlagSet("version", flag.ContinueOnError), args, 0, stdout); err != nil {
 			return err
 		}
 		v := node.Version()
 		_, err := fmt.Fprintf(stdout, "sluice %s (%s) %s %s/%s\n", v.Version, v.Revision, v.GoVersion, runtime.GOOS, runtime.GOARCH)
 		return err
 	case "", "serve":
-		fs := flags("sluice")
-		file := fs.String("config", "", "configuration file")
-		if err := parse(fs, args, 0, stdout); err != nil {
-			return err
-		}
-		return serve(signals, *file, stderr)
+		return serve(signals, args, stdout, stderr)
 	}
 	return usageError{fmt.Errorf("unknown command %q; sluice -h shows what there is", name)}
 }
 
-func flags(name string) *flag.FlagSet {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	return fs
-}
-
 // parse parses args, of which at most operands may be no flags.
 func parse(fs *flag.FlagSet, args []string, operands int, stdout io.Writer) error {
+	fs.SetOutput(io.Discard)
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -150,24 +138,35 @@ func parse(fs *flag.FlagSet, args []string, operands int, stdout io.Writer) erro
 	return nil
 }
 
-// load reads the configuration.
+// load reads the configuration. An error is of the one who wrote it.
 func load(file string) (*config.Config, error) {
-	return config.Load(file, os.Environ(), "http", "https")
+	cfg, err := config.Load(file, os.Environ(), "http", "https")
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return cfg, nil
+}
+
+// configured parses args, and reads the configuration that they name by -config
+// or as their operand, if they may have one.
+func configured(fs *flag.FlagSet, args []string, operands int, stdout io.Writer) (file string, cfg *config.Config, err error) {
+	fs.StringVar(&file, "config", "", "configuration file")
+	if err := parse(fs, args, operands, stdout); err != nil {
+		return "", nil, err
+	}
+	if fs.NArg() == 1 {
+		file = fs.Arg(0)
+	}
+	cfg, err = load(file)
+	return file, cfg, err
 }
 
 func check(args []string, stdout io.Writer) error {
-	fs := flags("check")
+	fs := flag.NewFlagSet("check", flag.ContinueOnError)
 	show := fs.Bool("print", false, "print the configuration with every default")
-	file := fs.String("config", "", "configuration file")
-	if err := parse(fs, args, 1, stdout); err != nil {
-		return err
-	}
-	if fs.NArg() == 1 {
-		*file = fs.Arg(0)
-	}
-	cfg, err := load(*file)
+	_, cfg, err := configured(fs, args, 1, stdout)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	if *show {
 		return cfg.WriteYAML(stdout)
@@ -177,30 +176,18 @@ func check(args []string, stdout io.Writer) error {
 }
 
 func examine(args []string, stdout io.Writer) error {
-	fs := flags("doctor")
-	file := fs.String("config", "", "configuration file")
-	if err := parse(fs, args, 0, stdout); err != nil {
+	_, cfg, err := configured(flag.NewFlagSet("doctor", flag.ContinueOnError), args, 0, stdout)
+	if err != nil {
 		return err
 	}
-	cfg, err := load(*file)
-	if err != nil {
-		return usageError{err}
-	}
-	o := doctor.Options{Want: cfg.Limits.Connections}
-	if _, hard, err := netpoll.DescriptorLimit(); err == nil {
-		o.Descriptors = func() (soft, most uint64, err error) { return hard, hard, nil } // serving raises it
-		shares := *cfg
-		shares.Limits.Connections = 0 // how many there could be
-		o.Reserve = int(hard) - gateway.ShareDescriptors(hard, &shares).Connections
-	}
-	return doctor.Run(stdout, o)
+	return node.Examine(stdout, cfg)
 }
 
 // serve runs the gateway until the first signal, and then drains it.
-func serve(signals <-chan os.Signal, file string, stderr io.Writer) error {
-	cfg, err := load(file)
+func serve(signals <-chan os.Signal, args []string, stdout, stderr io.Writer) error {
+	file, cfg, err := configured(flag.NewFlagSet("sluice", flag.ContinueOnError), args, 0, stdout)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	return node.Run(signals, node.Options{
 		Config:  cfg,
