@@ -56,6 +56,9 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 		"no JSON":                 {verdict("application/json", `userId=ann`), 502},
 		"JSON of another shape":   {verdict("application/json", `{"userId":["ann"]}`), 502},
 		"more groups than it may": {verdict("application/json", `{"userId":"ann","groups":["`+strings.Repeat(`x","`, 5000)+`"]}`), 502},
+		"a user called ..":        {verdict("application/json", `{"userId":".."}`), 502},
+		"a user called .":         {verdict("application/json", `{"userId":"."}`), 502},
+		"a group called ..":       {verdict("application/json", `{"userId":"ann","groups":["a",".."]}`), 502},
 		"10 MiB":                  {verdict("application/json", `{"userId":"`+strings.Repeat("x", 10<<20)+`"}`), 502},
 		"no answer":               {nil, 503},
 	}
@@ -93,6 +96,38 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 		})
 	}
 	g.awaitMetric(t, "sluice_connections", 0)
+}
+
+// A push to a user called .. would be one to everybody. The client is told that
+// the backend has failed, the log what it said, and the backend, which takes the
+// client for connected, that it is gone.
+func TestABackendThatGivesANameWhichURLsCannotNameIsToldOf(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"userId":".."}`:                     "the answer to connect: userId is . or ..",
+		`{"userId":"ann","groups":["a","."]}`: `the answer to connect: groups: "." is . or ..`,
+	} {
+		t.Run(body, func(t *testing.T) {
+			backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
+				if e.name != "connect" {
+					reply(w, e)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				io.WriteString(w, body)
+			})
+			g := start(t, fmt.Sprintf(asked, backend.address))
+			_, response, err := websocket.Dial(t.Context(), g.url(), nil)
+			if err == nil || response == nil || response.StatusCode != http.StatusBadGateway {
+				t.Fatalf("%v, %v", response, err)
+			}
+			line := g.log.await(t, "the upstream has not taken an event")
+			if got := line.text("err"); !strings.Contains(got, want) || line.text("event") != "connect" || line.text("hub") != "default" {
+				t.Errorf("the log says %v, want %q of a connect event of the hub", line, want)
+			}
+			expectFarewells(t, backend, 1)
+			g.awaitMetric(t, "sluice_connections", 0)
+		})
+	}
 }
 
 // A backend that has let a client in keeps something for it.
