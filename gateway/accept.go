@@ -16,7 +16,7 @@ import (
 // in is watched by all loops, of which epoll wakes one (EPOLLEXCLUSIVE).
 type entrance struct {
 	loop     *loop
-	listener *netpoll.Listener
+	listener listener
 	until    session.Tick // when accepting goes on
 	delay    session.Tick // of the last pause; 0: no trouble of late
 	open     bool         // the poller watches it
@@ -36,15 +36,21 @@ func (e *entrance) watch() error {
 	if e.listener.Inherited() {
 		ev |= netpoll.Exclusive
 	}
-	if err := e.loop.poller.Add(e.listener.FD(), ev, e.loop.guarded(e.accept)); err != nil {
+	if err := e.loop.sys.Add(e.listener.FD(), ev, e.onEvent()); err != nil {
 		return err
 	}
 	e.open = true
 	return nil
 }
 
+// onEvent is what the poller calls.
+func (e *entrance) onEvent() func(netpoll.Event) {
+	accept := e.loop.guarded(e.accept)
+	return func(netpoll.Event) { accept() }
+}
+
 // accept takes newcomers.
-func (e *entrance) accept(netpoll.Event) {
+func (e *entrance) accept() {
 	l := e.loop
 	for range acceptsPerCall {
 		if !e.open {
@@ -104,7 +110,7 @@ func (e *entrance) resume() {
 func (e *entrance) unwatch() {
 	if e.open {
 		e.open = false
-		e.loop.poller.Del(e.listener.FD())
+		e.loop.sys.Del(e.listener.FD())
 	}
 }
 
@@ -160,10 +166,10 @@ func (l *loop) welcome(conn netpoll.Conn) {
 // turnAway refuses a newcomer without spending a slot on it.
 func (l *loop) turnAway(conn netpoll.Conn) {
 	l.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
-	conn.Read(l.in[:]) // unread input would turn the close into a reset
-	conn.Write(busyNow)
-	conn.CloseWrite()
-	conn.Close()
+	l.sys.Read(conn, l.in[:]) // unread input would turn the close into a reset
+	l.sys.Write(conn, busyNow)
+	l.sys.CloseWrite(conn)
+	l.sys.Close(&conn)
 }
 
 // admit gives conn a slot and the time to send a request head.
@@ -184,7 +190,7 @@ func (l *loop) register(c *client) {
 	if c.registered || !c.conn.Open() {
 		return
 	}
-	if err := l.poller.Add(c.conn.FD(), c.interest(), c.onEvent); err != nil {
+	if err := l.sys.Add(c.conn.FD(), c.interest(), c.onEvent); err != nil {
 		l.g.log.Error("connection cannot be polled", "err", err)
 		l.drop(c, metrics.ReasonReset)
 		return

@@ -54,7 +54,7 @@ func (l *loop) leave(c *client) {
 	l.register(c)
 	if c.conn.Open() && c.missed != 0 {
 		c.missed = 0 // reading was stopped: Mod reports what is there once more
-		l.poller.Mod(c.conn.FD(), c.interest())
+		l.sys.Mod(c.conn.FD(), c.interest())
 	}
 	l.hurry()
 }
@@ -67,7 +67,7 @@ func (l *loop) depart(c *client) {
 		l.drop(c, c.reason)
 		return
 	}
-	c.conn.CloseWrite()
+	l.sys.CloseWrite(c.conn)
 }
 
 // unhold gives up the input that was waiting.
@@ -89,7 +89,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 		return
 	}
 	if c.registered {
-		l.poller.Del(c.conn.FD())
+		l.sys.Del(c.conn.FD())
 		c.registered = false
 	}
 	if c.state == open {
@@ -98,7 +98,7 @@ func (l *loop) drop(c *client, reason metrics.Reason) {
 			c.reason = metrics.ReasonClientClose
 		}
 	}
-	c.conn.Close()
+	l.sys.Close(&c.conn)
 	delete(l.outlines, c)
 	l.unhold(c)
 	l.unpart(c)

@@ -11,7 +11,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -70,8 +69,9 @@ type Gateway struct {
 	limit       uint64 // descriptors that the process may have, looked at once
 	ids         *session.IDKey
 	node        uint64
-	reserve     *netpoll.Reserve
-	inherited   []*netpoll.Listener
+	reserve     reserve
+	kernel      kernel
+	inherited   []listener
 	addr        netip.AddrPort
 	loops       []*loop
 	http        *httpSide
@@ -103,8 +103,12 @@ var ErrClosed = errors.New("gateway closed")
 
 // New makes a node and listens, on the sockets that were handed in if there
 // are any. Clients wait until Serve.
-func New(o Options) (_ *Gateway, err error) {
+func New(o Options) (*Gateway, error) { return newOn(linux{}, o) }
+
+// newOn makes a node on a machine.
+func newOn(k kernel, o Options) (_ *Gateway, err error) {
 	g := &Gateway{
+		kernel:   k,
 		log:      o.Log,
 		metrics:  o.Metrics,
 		tracer:   o.Tracer,
@@ -124,17 +128,18 @@ func New(o Options) (_ *Gateway, err error) {
 			g.release()
 		}
 	}()
-	var random [40]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	var random [48]byte
+	if err := k.random(random[:]); err != nil {
 		return nil, err
 	}
 	g.ids = session.NewIDKey([32]byte(random[:32]))
 	g.node = binary.LittleEndian.Uint64(random[32:])
+	seed := binary.LittleEndian.Uint64(random[40:])
 
-	if g.limit, err = netpoll.RaiseDescriptorLimit(); err != nil {
+	if g.limit, err = k.descriptors(); err != nil {
 		return nil, err
 	}
-	if g.reserve, err = netpoll.NewReserve(); err != nil {
+	if g.reserve, err = k.reserve(); err != nil {
 		return nil, err
 	}
 	g.http = newHTTPSide(g)
@@ -152,7 +157,7 @@ func New(o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	for i := range o.Metrics.Loops() {
-		l, err := newLoop(g, i)
+		l, err := g.newLoop(i, seed)
 		if err != nil {
 			g.forsake()
 			return nil, err
@@ -168,6 +173,19 @@ func New(o Options) (_ *Gateway, err error) {
 	}
 	g.export()
 	return g, nil
+}
+
+// newLoop makes a loop on the node's machine.
+func (g *Gateway) newLoop(index int, seed uint64) (*loop, error) {
+	sys, err := g.kernel.system(g.fatal)
+	if err != nil {
+		return nil, err
+	}
+	l, err := newLoop(g, index, sys, seed)
+	if err != nil {
+		return nil, errors.Join(err, sys.Shut())
+	}
+	return l, nil
 }
 
 // forsake closes what a node has that could not be made whole: the loops, and
@@ -186,7 +204,7 @@ func (g *Gateway) forsake() {
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
 
 // listen returns a listener for each loop, or those that were handed in.
-func (g *Gateway) listen(cfg *config.Config) ([]*netpoll.Listener, error) {
+func (g *Gateway) listen(cfg *config.Config) ([]listener, error) {
 	o := netpoll.Options{
 		KeepAliveIdle:     keepAlive.Idle,
 		KeepAliveInterval: keepAlive.Interval,
@@ -195,15 +213,14 @@ func (g *Gateway) listen(cfg *config.Config) ([]*netpoll.Listener, error) {
 		// the queue's limit first and be told so.
 		UserTimeout: time.Duration(cfg.Limits.QueueAge+cfg.Limits.Close) + 5*time.Second,
 	}
-	inherited, err := netpoll.Inherited(o)
+	listeners, err := g.kernel.listen(cfg.Listen, g.metrics.Loops(), o)
 	if err != nil {
 		return nil, err
 	}
-	if len(inherited) > 0 {
-		g.inherited = inherited
-		return inherited, nil
+	if listeners[0].Inherited() {
+		g.inherited = listeners
 	}
-	return netpoll.Listen(cfg.Listen, g.metrics.Loops(), o)
+	return listeners, nil
 }
 
 // export adds the values that belong to no loop to the metrics. A scrape reads
@@ -351,7 +368,7 @@ func (g *Gateway) release() {
 	closeAll(g.inherited)
 }
 
-func closeAll(listeners []*netpoll.Listener) {
+func closeAll(listeners []listener) {
 	for _, l := range listeners {
 		l.Close()
 	}

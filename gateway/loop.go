@@ -27,11 +27,8 @@ type loop struct {
 	index int
 
 	entrances []*entrance
-	poller    *netpoll.Poller
-	waker     *netpoll.Waker
-	ticker    *netpoll.Ticker
-	vector    netpoll.Vector
-	pieces    [64][]byte // what the vector is made of
+	sys       netpoll.System // the kernel as this loop sees it
+	pieces    [64][]byte     // what one write is made of
 	mail      mailbox
 
 	slab    slab
@@ -43,8 +40,7 @@ type loop struct {
 	metrics *metrics.Loop
 	random  *rand.Rand
 
-	start time.Time
-	now   session.Tick
+	now session.Tick
 
 	in       [readSize]byte // what was read last; nobody's between two callbacks
 	out      []byte         // frames for the client at hand; empty between two callbacks
@@ -69,19 +65,18 @@ type loop struct {
 
 // newLoop makes a loop that reads its mail, so that it can be stopped; run
 // lets clients in.
-func newLoop(g *Gateway, index int) (l *loop, err error) {
-	start := time.Now()
+func newLoop(g *Gateway, index int, sys netpoll.System, seed uint64) (l *loop, err error) {
 	pool := session.NewPool(g.budget)
 	l = &loop{
 		g:       g,
 		index:   index,
+		sys:     sys,
 		wheel:   session.NewWheel(wheelSlots, 0),
 		context: session.NewContext(pool),
 		deflate: session.NewDeflater(),
 		upgrade: handshake.NewUpgrader(),
 		metrics: g.metrics.Loop(index),
-		random:  rand.New(rand.NewPCG(uint64(start.UnixNano()), uint64(index))),
-		start:   start,
+		random:  rand.New(rand.NewPCG(seed, uint64(index))),
 		stalled: make(map[*client]struct{}),
 		thirsty: make(map[*client]session.Tick),
 
@@ -92,20 +87,7 @@ func newLoop(g *Gateway, index int) (l *loop, err error) {
 	if g.tracer != nil {
 		l.traced = make(map[*client]*trace.Span)
 	}
-	if l.waker, err = netpoll.NewWaker(); err != nil {
-		return nil, err
-	}
-	if l.ticker, err = netpoll.NewTicker(tick); err != nil {
-		l.waker.Close()
-		return nil, err
-	}
-	if l.poller, err = netpoll.NewPoller(g.fatal); err != nil {
-		l.waker.Close()
-		l.ticker.Close()
-		return nil, err
-	}
-	if err := l.poller.Add(l.waker.FD(), netpoll.In, l.guarded(l.readMail)); err != nil {
-		l.release()
+	if err := sys.OnWake(l.guarded(l.readMail)); err != nil {
 		return nil, fmt.Errorf("mailbox: %w", err)
 	}
 	return l, nil
@@ -121,7 +103,7 @@ func (l *loop) run() (err error) {
 		if l.over {
 			return
 		}
-		if err = l.poller.Add(l.ticker.FD(), netpoll.In, l.guarded(l.onTick)); err != nil {
+		if err = l.sys.OnTick(tick, func(due uint64) { l.guarded(func() { l.onTick(due) })() }); err != nil {
 			err = fmt.Errorf("timer: %w", err)
 			return
 		}
@@ -171,8 +153,8 @@ func (l *loop) end() (cut bool) {
 		cut = cut || c.engaged()
 		l.abandon(c, metrics.ReasonShutdown)
 	})
-	l.poller.Del(l.waker.FD())
-	l.poller.Del(l.ticker.FD())
+	l.sys.StopTicking()
+	l.sys.Mute()
 	l.metrics.Publish()
 	return cut
 }
@@ -180,9 +162,7 @@ func (l *loop) end() (cut bool) {
 // release gives back the loop's own descriptors. Nothing may be in the epoll
 // set any more.
 func (l *loop) release() {
-	l.poller.Close()
-	l.waker.Close()
-	l.ticker.Close()
+	l.sys.Shut()
 }
 
 // do runs f on the loop and waits for it. It must not be called by a loop.
@@ -201,14 +181,14 @@ func (l *loop) do(f func(*loop)) bool {
 
 // guarded keeps a panic in one of the loop's own callbacks from ending the
 // process.
-func (l *loop) guarded(cb func(netpoll.Event)) func(netpoll.Event) {
-	return func(ev netpoll.Event) {
+func (l *loop) guarded(cb func()) func() {
+	return func() {
 		defer func() {
 			if v := recover(); v != nil {
 				l.panicked(v)
 			}
 		}()
-		cb(ev)
+		cb()
 	}
 }
 
@@ -232,7 +212,7 @@ func (c *client) guard() {
 	if c.state != vacant {
 		defer func() {
 			if recover() != nil { // its end panics, too
-				c.conn.Close()
+				l.sys.Close(&c.conn)
 				l.vacate(c)
 			}
 		}()
@@ -245,7 +225,7 @@ func (c *client) guard() {
 }
 
 // uptime is the loop's clock.
-func (l *loop) uptime() time.Duration { return time.Since(l.start) }
+func (l *loop) uptime() time.Duration { return l.sys.Now() }
 
 // micros is the loop's fine clock, for durations under an hour.
 func (l *loop) micros() uint32 { return uint32(l.uptime() / time.Microsecond) }
@@ -256,11 +236,7 @@ func (l *loop) since(t uint32) time.Duration {
 }
 
 // onTick runs the deadlines and whatever else is done by the clock.
-func (l *loop) onTick(netpoll.Event) {
-	due := l.ticker.Expirations()
-	if due == 0 {
-		return
-	}
+func (l *loop) onTick(due uint64) {
 	elapsed := l.uptime()
 	l.now = session.Tick(elapsed / tick)
 	l.context.Now = l.now

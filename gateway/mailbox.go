@@ -8,7 +8,6 @@ import (
 
 	"sluice/gateway/upstream"
 	"sluice/metrics"
-	"sluice/netpoll"
 	"sluice/session"
 )
 
@@ -79,7 +78,7 @@ func (l *loop) postReserved(lt letter) bool {
 		return false
 	}
 	m.in = append(m.in, lt)
-	l.waker.Wake()
+	l.sys.Wake()
 	return true
 }
 
@@ -92,22 +91,21 @@ func (l *loop) Reply(to session.Ref, r upstream.Reply) {
 const slice = time.Millisecond
 
 // readMail runs in the loop when its doorbell has rung.
-func (l *loop) readMail(netpoll.Event) {
-	l.waker.Clear()
+func (l *loop) readMail() {
 	m := &l.mail
-	start := time.Now()
+	start := l.sys.Now()
 	for i := 0; ; i++ {
 		if m.next == len(m.out) && !m.swap() {
 			return
 		}
 		lt := &m.out[m.next]
-		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && time.Since(start) > slice {
-			l.waker.Wake() // the rest after the sockets
+		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && l.sys.Now()-start > slice {
+			l.sys.Wake() // the rest after the sockets
 			return
 		}
 		if lt.run != nil {
 			if !l.runLetter(lt.run) && !l.over {
-				l.waker.Wake()
+				l.sys.Wake()
 				return
 			}
 		} else {

@@ -36,7 +36,7 @@ func (l *loop) readHead(c *client) (more bool) {
 			k = copy(l.in[:], c.held.buf)
 			limit = max(limit, k+1) // a reload may have lowered it
 		}
-		n, err := c.conn.Read(l.in[k:limit])
+		n, err := l.sys.Read(c.conn, l.in[k:limit])
 		switch {
 		case err == netpoll.ErrWouldBlock:
 			return false
@@ -231,7 +231,7 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 	read := make([]byte, 0, len(head)+len(rest))
 	read = append(append(read, head...), rest...)
 	if c.registered {
-		l.poller.Del(c.conn.FD())
+		l.sys.Del(c.conn.FD())
 		c.registered = false
 	}
 	if !l.g.http.offer(handedOver{conn: c.conn, read: read}) {
@@ -247,7 +247,7 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 func (l *loop) admitted(conn netpoll.Conn) (c *client) {
 	defer func() {
 		if c == nil {
-			conn.Close()
+			l.sys.Close(&conn)
 		}
 	}()
 	return l.admit(conn)
@@ -257,7 +257,7 @@ func (l *loop) admitted(conn netpoll.Conn) (c *client) {
 // an upgrade. Bytes behind that request's head are the first frames.
 func (l *loop) adopt(conn netpoll.Conn, read []byte) {
 	if l.over {
-		conn.Close()
+		l.sys.Close(&conn)
 		return
 	}
 	c := l.admitted(conn)

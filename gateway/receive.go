@@ -54,7 +54,7 @@ func (l *loop) receive(c *client, ev netpoll.Event) {
 			return
 		}
 		size := l.readSize(c)
-		n, err := c.conn.Read(l.in[:size])
+		n, err := l.sys.Read(c.conn, l.in[:size])
 		switch {
 		case err == netpoll.ErrWouldBlock:
 			return
@@ -76,7 +76,7 @@ func (l *loop) receive(c *client, ev netpoll.Event) {
 		}
 		if taken += n; taken >= readSize && c.conn.Open() && c.held == nil {
 			// The others first: Mod reports a socket that is still readable again.
-			l.poller.Mod(c.conn.FD(), c.interest())
+			l.sys.Mod(c.conn.FD(), c.interest())
 			return
 		}
 	}

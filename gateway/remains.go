@@ -64,7 +64,7 @@ func (l *loop) leaveAll(c *client) (closed bool) {
 	if !l.asks(c) {
 		return false
 	}
-	n, err := c.conn.Read(l.in[:])
+	n, err := l.sys.Read(c.conn, l.in[:])
 	if err != nil && c.held == nil {
 		return false // the usual case
 	}
@@ -73,7 +73,7 @@ func (l *loop) leaveAll(c *client) (closed bool) {
 		o.Read(c.held.buf[c.held.off:])
 	}
 	kept, keeping := o.Messages, true
-	for total := 0; err == nil && !o.Ended() && total < mostKept+mostCounted; n, err = c.conn.Read(l.in[:]) {
+	for total := 0; err == nil && !o.Ended() && total < mostKept+mostCounted; n, err = l.sys.Read(c.conn, l.in[:]) {
 		total += n
 		l.metrics.ReceivedBytes(c.counts(), n)
 		o.Read(l.in[:n])

@@ -67,7 +67,7 @@ func (l *loop) send(c *client, p []byte) (sent int, ok bool) {
 	case !c.conn.Open():
 		return 0, true
 	case !c.writing:
-		n, err := c.conn.Write(p)
+		n, err := l.sys.Write(c.conn, p)
 		if err != nil && err != netpoll.ErrWouldBlock {
 			l.lose(c, metrics.DropGone, p, 0)
 			l.drop(c, lost(err))
@@ -138,7 +138,7 @@ func (l *loop) queued(c *client, p []byte, sent int, err error) {
 	c.writing = true
 	l.stalled[c] = struct{}{}
 	if c.registered {
-		l.poller.Mod(c.conn.FD(), c.interest())
+		l.sys.Mod(c.conn.FD(), c.interest())
 	}
 	if c.state == open {
 		l.wheel.Hasten(&c.timer, l.now+l.g.settings.Load().queueAge)
@@ -158,7 +158,7 @@ func (l *loop) drainQueue(c *client) {
 		if c.Queue.Empty() {
 			break
 		}
-		n, err := c.conn.Writev(c.Queue.Buffers(l.pieces[:0]), &l.vector)
+		n, err := l.sys.Writev(c.conn, c.Queue.Buffers(l.pieces[:0]))
 		if err != nil {
 			if err != netpoll.ErrWouldBlock {
 				l.drop(c, lost(err))
@@ -172,7 +172,7 @@ func (l *loop) drainQueue(c *client) {
 	l.weigh(c)
 	c.writing = false
 	delete(l.stalled, c)
-	l.poller.Mod(c.conn.FD(), c.interest())
+	l.sys.Mod(c.conn.FD(), c.interest())
 	c.Closing.Left()
 	if c.state == leaving {
 		l.depart(c)

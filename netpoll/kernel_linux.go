@@ -9,7 +9,7 @@ import (
 type linux struct {
 	poller *Poller
 	waker  *Waker
-	ticker *Ticker // nil before OnTick
+	ticker *Ticker
 	start  time.Time
 	vector Vector
 }
@@ -21,12 +21,18 @@ func NewSystem(fatal func(error)) (System, error) {
 	if err != nil {
 		return nil, err
 	}
-	poller, err := NewPoller(fatal)
+	ticker, err := openTicker() // at once: what a node needs it has, or it is not made
 	if err != nil {
 		_ = waker.Close()
 		return nil, err
 	}
-	return &linux{poller: poller, waker: waker, start: time.Now()}, nil
+	poller, err := NewPoller(fatal)
+	if err != nil {
+		_ = waker.Close()
+		_ = ticker.Close()
+		return nil, err
+	}
+	return &linux{poller: poller, waker: waker, ticker: ticker, start: time.Now()}, nil
 }
 
 func (s *linux) Read(c Conn, p []byte) (int, error)  { return c.Read(p) }
@@ -54,11 +60,11 @@ func (s *linux) OnWake(cb func()) error {
 
 func (s *linux) Wake() { s.waker.Wake() }
 
-func (s *linux) OnTick(period time.Duration, cb func(due uint64)) (err error) {
-	if s.ticker, err = NewTicker(period); err != nil {
+func (s *linux) OnTick(period time.Duration, cb func(due uint64)) error {
+	if err := s.ticker.start(period); err != nil {
 		return fmt.Errorf("tick: %w", err)
 	}
-	err = s.poller.Add(s.ticker.FD(), In, func(Event) {
+	err := s.poller.Add(s.ticker.FD(), In, func(Event) {
 		if due := s.ticker.Expirations(); due > 0 {
 			cb(due)
 		}
@@ -71,18 +77,13 @@ func (s *linux) OnTick(period time.Duration, cb func(due uint64)) (err error) {
 
 func (s *linux) Now() time.Duration { return time.Since(s.start) }
 
-func (s *linux) Mute() {
-	_ = s.poller.Del(s.waker.FD())
-	if s.ticker != nil {
-		_ = s.poller.Del(s.ticker.FD())
-	}
-}
+func (s *linux) StopTicking() { _ = s.poller.Del(s.ticker.FD()) }
+
+func (s *linux) Mute() { _ = s.poller.Del(s.waker.FD()) }
 
 func (s *linux) Shut() error {
 	err := s.poller.Close()
 	_ = s.waker.Close()
-	if s.ticker != nil {
-		_ = s.ticker.Close()
-	}
+	_ = s.ticker.Close()
 	return err
 }

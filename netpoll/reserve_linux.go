@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// An Acceptor has connections to be accepted, as a [Listener] has.
+type Acceptor interface{ Accept() (Conn, error) }
+
 // Reserve holds a spare descriptor, so that a process that has run out can still take a connection from the queue, answer it
 // and let it go, instead of leaving the client to wait. All loops share one; its methods may be called from any goroutine.
 type Reserve struct {
@@ -36,7 +39,7 @@ func NewReserve() (*Reserve, error) {
 
 // Accept is l.Accept for those who share the reserve. Once descriptors have run out it keeps the loops from taking each
 // other's spare: a loop that would have to wait for another is told ErrWouldBlock, and its poller reports the client again.
-func (r *Reserve) Accept(l *Listener) (Conn, error) {
+func (r *Reserve) Accept(l Acceptor) (Conn, error) {
 	if r.tight.Load() {
 		if !r.mu.TryLock() {
 			return Conn{}, ErrWouldBlock
@@ -82,7 +85,7 @@ func (r *Reserve) Refill() error {
 //
 // It returns nil when a client was answered, [ErrWouldBlock] when none waits, and [ErrNoDescriptors] when the spare is in use by
 // another loop or lost; then the caller pauses.
-func (r *Reserve) Refuse(l *Listener, response []byte) error {
+func (r *Reserve) Refuse(l Acceptor, response []byte) error {
 	r.tight.Store(true)
 	if !r.mu.TryLock() {
 		return ErrNoDescriptors

@@ -31,7 +31,8 @@ type System interface {
 	// Now is the loop's clock: monotonic, from some moment on.
 	Now() time.Duration
 
-	// Mute takes the doorbell and the tick out of the poller, so that Shut may follow.
+	// StopTicking takes the tick out of the poller, and Mute the doorbell: both must be before Shut.
+	StopTicking()
 	Mute()
 	// Shut ends the loop and gives its descriptors back, when the last callback has returned. Nothing may be in the poller
 	// any more. It is idempotent, and never called from a callback.

@@ -15,20 +15,32 @@ type Ticker struct {
 
 // NewTicker starts a ticker of period d, which must be positive. Its descriptor goes into the poller with In.
 func NewTicker(d time.Duration) (*Ticker, error) {
-	if d <= 0 {
-		return nil, fmt.Errorf("netpoll: ticker period %v is not positive", d)
+	t, err := openTicker()
+	if err != nil {
+		return nil, err
 	}
+	if err := t.start(d); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// openTicker returns a ticker that does not tick yet.
+func openTicker() (*Ticker, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("timerfd_create", err)
 	}
-	t := &Ticker{fd: fd}
-	period := unix.NsecToTimespec(int64(d))
-	if err := unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Interval: period, Value: period}, nil); err != nil {
-		_ = t.Close()
-		return nil, os.NewSyscallError("timerfd_settime", err)
+	return &Ticker{fd: fd}, nil
+}
+
+func (t *Ticker) start(d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("netpoll: ticker period %v is not positive", d)
 	}
-	return t, nil
+	period := unix.NsecToTimespec(int64(d))
+	return os.NewSyscallError("timerfd_settime", unix.TimerfdSettime(t.fd, 0, &unix.ItimerSpec{Interval: period, Value: period}, nil))
 }
 
 // FD returns the descriptor for [Poller.Add], or -1 after Close.

@@ -62,7 +62,11 @@ func (s step) play(on stage) string {
 	case "ask again":
 		on.on(func(sys netpoll.System, c *netpoll.Conn) { seen = result(0, sys.Mod(c.FD(), watched)) })
 	}
-	return fmt.Sprintf("%s: %s; events %#x", s, seen, uint32(on.events()))
+	ev := on.events()
+	if !strings.HasPrefix(s.do, "ask") {
+		ev &^= netpoll.Out // an acknowledgement that comes late makes room whenever it likes
+	}
+	return fmt.Sprintf("%s: %s; events %#x", s, seen, uint32(ev))
 }
 
 const watched = netpoll.In | netpoll.ReadHup | netpoll.Edge
@@ -317,6 +321,7 @@ func (s *kernelStage) end() {
 	s.inLoop(func() {
 		s.system.Del(s.conn.FD())
 		s.system.Close(&s.conn)
+		s.system.StopTicking()
 		s.system.Mute()
 	})
 	s.system.Shut()

@@ -22,6 +22,7 @@ type system struct {
 	woken   bool
 	onTick  func(due uint64)
 	ticks   uint64 // that have ended since the last callback
+	still   bool   // it does not tick any more
 	muted   bool
 	shut    bool
 }
@@ -72,7 +73,7 @@ func (s *system) runnable() bool {
 }
 
 func (s *system) rings() bool  { return s.woken && s.onWake != nil && !s.muted }
-func (s *system) ticked() bool { return s.ticks > 0 && !s.muted }
+func (s *system) ticked() bool { return s.ticks > 0 && !s.still }
 
 // most is how many events a loop collects at once.
 const most = 8
@@ -184,7 +185,7 @@ func (s *system) OnTick(period time.Duration, cb func(due uint64)) error {
 	s.onTick = cb
 	var tick func()
 	tick = func() {
-		if s.shut || s.muted {
+		if s.shut || s.still {
 			return
 		}
 		s.ticks++
@@ -195,6 +196,8 @@ func (s *system) OnTick(period time.Duration, cb func(due uint64)) error {
 }
 
 func (s *system) Now() time.Duration { return s.world.now }
+
+func (s *system) StopTicking() { s.still = true }
 
 func (s *system) Mute() { s.muted = true }
 
