@@ -83,7 +83,7 @@ type Upstream struct {
 	Response         Size     `yaml:"response" min:"1KiB" max:"1GiB" doc:"Longest answer; a longer one counts as refused."`
 	RepeatUnanswered bool     `yaml:"repeat_unanswered" doc:"Whether an event whose answer did not come is sent again, although the upstream may have seen it."`
 	RepeatReset      bool     `yaml:"repeat_reset" doc:"Whether an event is sent again that met the end of a kept connection without a byte of an answer. Usually the upstream has not seen it, but it may have."`
-	Idle             Duration `yaml:"idle" min:"0s" max:"1h" doc:"How long an unused connection to the upstream is kept at most; less where the upstream announces less (Keep-Alive) or was seen to close sooner. 0s: each is used once."`
+	Idle             Duration `yaml:"idle" min:"0s" max:"1h" doc:"How long an unused connection to the upstream is kept at most; less where the upstream announces less (Keep-Alive) or was seen to close sooner. Where it announces nothing, none is used again until one was seen to rest for a second: until then each event takes a connection of its own. 0s: each is used once."`
 	PrivateAddresses bool     `yaml:"private_addresses" doc:"Whether the upstream may have an address of a private network or of this host."`
 	Validate         bool     `yaml:"validate" doc:"Whether the upstream is asked, by OPTIONS, if it wants events from here before it gets any (CloudEvents webhooks, section 4)."`
 	Breaker          Breaker  `yaml:"breaker"`

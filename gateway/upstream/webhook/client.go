@@ -32,10 +32,12 @@ type client struct {
 	tls     *tls.Config // nil for http
 	limit   int         // of the body of an answer
 	trust   *trust
+	trial   trial
 }
 
 func newClient(t target, c config.Upstream) *client {
 	cl := &client{address: t.address, limit: int(c.Response), trust: newTrust(time.Duration(c.Idle))}
+	cl.trial.trust = cl.trust
 	cl.dialer.KeepAlive = -1 // nothing rests for long, and what waits has a deadline
 	if !c.PrivateAddresses {
 		cl.dialer.Control = refusePrivate
@@ -73,14 +75,31 @@ func (cl *client) do(ctx context.Context, r *request, resp *fasthttp.Response) e
 	c := place.Conn().(*conn)
 	c.keep = false
 	defer func() {
-		if c.keep && cl.trust.limit > 0 {
-			c.rested = time.Now()
+		if cl.rest(c) {
 			cl.pool.ReleaseConn(place)
 		} else {
 			cl.pool.CloseConn(place)
 		}
 	}()
 	return cl.exchange(ctx, c, r, resp)
+}
+
+// rest lets c rest if it can be used again, and reports whether it may be. If
+// there is something to learn from it, it goes on trial instead.
+func (cl *client) rest(c *conn) bool {
+	if !c.keep || cl.trust.limit == 0 {
+		return false
+	}
+	c.rested = time.Now()
+	announced := c.announced
+	if !cl.trust.complete(announced) && cl.trial.take(c) {
+		return false
+	}
+	if cl.trust.allows(announced) > 0 {
+		return true
+	}
+	c.rested = time.Time{}
+	return false
 }
 
 // exchange makes c ready and sends r over it. A kept connection that turns out

@@ -88,7 +88,7 @@ func (c *conn) look(now time.Time) bool {
 		}
 		return false
 	}
-	c.trust.lasted(now.Sub(c.rested), now)
+	c.trust.lasted(now.Sub(c.rested), c.announced, now)
 	return c.gate == nil || c.gate.empty(c.Conn)
 }
 

@@ -66,11 +66,16 @@
 // A connection that the backend closed while it was idle, or on which it said
 // something unasked, is found out before it is used. How long a connection may
 // rest and be used is at most a setting; less if the backend announces less by
-// Keep-Alive, with a second to spare, or was seen to end connections sooner. If its end crosses the request on the way, TCP tells: a FIN that
-// acknowledges nothing of the request was sent before any of it had arrived.
-// Then, and only then, a new connection is tried at once. An end of a
-// connection that had rested, without a byte of an answer, may have been meant for
-// the rest, or for the request: the failure says so ([upstream.Failure.Stale]).
+// Keep-Alive, with a second to spare, or was seen to end connections sooner. If
+// it announces nothing, up to four connections at a time rest unused to find out,
+// and none is used again before one of them has rested for a second. At the
+// start, and for as long as a backend ends what rests, there are thus as many
+// connections a second as events; TLS sessions are resumed. If the end of a
+// connection crosses the request on the way, TCP tells: a FIN that acknowledges
+// nothing of the request was sent before any of it had arrived. Then, and only
+// then, a new connection is tried at once. An end of a connection that had
+// rested, without a byte of an answer, may have been meant for the rest, or for
+// the request: the failure says so ([upstream.Failure.Stale]).
 //
 // Sources: CloudEvents 1.0.2, HTTP protocol binding (§3.1) and HTTP 1.1 web hooks
 // (§4, abuse protection); Standard Webhooks 1.0.0; CloudEvents extension for

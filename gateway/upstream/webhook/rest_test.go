@@ -26,7 +26,13 @@ func TestTrustFollowsWhatBecomesOfConnections(t *testing.T) {
 			t.Errorf("%s: %v is allowed, want %v", what, got, allowed)
 		}
 	}
-	want("nothing known", limit)
+	want("nothing known", 0)
+	tr.lasted(900*time.Millisecond, 0, now)
+	want("lasted for less than a second", 0)
+	tr.lasted(time.Second, 0, now)
+	want("lasted for a second", 500*time.Millisecond)
+	tr.lasted(limit, 0, now)
+	want("lasted for the limit", limit)
 	tr.ended(9*time.Second, now)
 	want("ended long after the limit", limit)
 	tr.ended(3*time.Second, now)
@@ -35,25 +41,46 @@ func TestTrustFollowsWhatBecomesOfConnections(t *testing.T) {
 	want("ended after 2 s", time.Second)
 	tr.ended(3*time.Second, now)
 	want("ended later than is allowed", time.Second)
-	tr.lasted(limit, now.Add(time.Second))
+	tr.lasted(limit, 0, now.Add(time.Second))
 	want("lasted, but there is doubt", time.Second)
 	tr.ended(20*time.Millisecond, now)
 	want("ended at once", 0)
 	now = now.Add(doubtTime)
-	tr.lasted(900*time.Millisecond, now)
+	tr.lasted(900*time.Millisecond, 0, now)
 	want("lasted for less than a second", 0)
-	tr.lasted(2*time.Second, now)
+	tr.lasted(2*time.Second, 0, now)
 	want("lasted for 2 s", time.Second)
-	tr.lasted(limit, now)
+	tr.lasted(limit, 0, now)
 	want("lasted for the limit", limit)
 
+	// Nothing is forgotten by and by: to find out would cost an event.
 	tr.ended(0, now)
-	for range 3 {
-		now = now.Add(forgetTime)
-		tr.lasted(time.Millisecond, now)
-		tr.lasted(time.Millisecond, now) // once is enough for a while
+	tr.lasted(time.Millisecond, 0, now.Add(time.Hour))
+	want("nothing new for an hour", 0)
+}
+
+// A backend that announces is believed from the start, and again when it has
+// kept its word after it had not.
+func TestAnnouncementsAreBelievedUntilTheyAreBroken(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	tr := newTrust(4 * time.Second)
+	const announced = 3 * time.Second
+	want := func(what string, allowed time.Duration) {
+		t.Helper()
+		if got := tr.allows(announced); got != allowed {
+			t.Errorf("%s: %v is allowed, want %v", what, got, allowed)
+		}
 	}
-	want("nothing new for three times the time to forget", 2*time.Second)
+	want("nothing known", 2*time.Second)
+	tr.ended(time.Millisecond, now)
+	want("ended at once", 0)
+	tr.lasted(2*time.Second, announced, now.Add(time.Second))
+	want("kept, but there is doubt", 0)
+	tr.lasted(2*time.Second, announced, now.Add(doubtTime))
+	want("kept", 2*time.Second)
+	if got := tr.allows(0); got != time.Second {
+		t.Errorf("unannounced: %v is allowed, want half of what was seen", got)
+	}
 }
 
 func TestAnnouncedRestsAreKeptWithAMargin(t *testing.T) {
@@ -63,6 +90,7 @@ func TestAnnouncedRestsAreKeptWithAMargin(t *testing.T) {
 		"timeout=1": -1, "timeout=0": -1, "timeout=5, max=0": -1, "": 4 * time.Second, "timeout=x": 4 * time.Second,
 	} {
 		c := &conn{trust: newTrust(4 * time.Second)}
+		c.trust.lasted(4*time.Second, 0, time.Unix(1_000_000, 0))
 		resp := new(fasthttp.Response)
 		if value != "" {
 			resp.Header.Set("Keep-Alive", value)

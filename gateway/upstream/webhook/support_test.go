@@ -50,8 +50,18 @@ func options(url string) upstream.Options {
 	}
 }
 
-// start opens a protocol that is closed with the test.
+// start opens a protocol that is closed with the test, of a backend that is known
+// to let connections rest.
 func start(t testing.TB, o upstream.Options) *protocol {
+	t.Helper()
+	p := unknown(t, o)
+	p.client.trust.lasted(time.Hour, 0, time.Now())
+	return p
+}
+
+// unknown opens a protocol that is closed with the test, of a backend of which
+// nothing is known.
+func unknown(t testing.TB, o upstream.Options) *protocol {
 	t.Helper()
 	p, err := open(o)
 	if err != nil {

@@ -9,10 +9,12 @@ import (
 // trust is how long a connection to a backend may have rested to be used again.
 // Backends close resting connections when they like, and a request that crosses
 // the end is lost or worse. How long they wait some announce; of the others it
-// is learned from what becomes of connections that rest. Any goroutine.
+// is learned from what becomes of connections that rest, and until then none is
+// used again. Any goroutine.
 type trust struct {
-	limit time.Duration // the most, also with nothing known
-	bound atomic.Int64  // a time.Duration: what is allowed now
+	limit  time.Duration // the most
+	bound  atomic.Int64  // a time.Duration: what nothing speaks against
+	proven atomic.Int64  // a time.Duration: what was seen to be safe
 
 	mu    sync.Mutex
 	since time.Time // when something was last known against the backend
@@ -27,9 +29,6 @@ const (
 	announceMargin = time.Second
 	// doubtTime is how long nothing is believed that speaks for a backend.
 	doubtTime = 10 * time.Second
-	// forgetTime is how long it takes to double what is allowed where nothing
-	// new is known.
-	forgetTime = 5 * time.Minute
 )
 
 func newTrust(limit time.Duration) *trust {
@@ -41,11 +40,17 @@ func newTrust(limit time.Duration) *trust {
 // allows returns the rest up to which a connection may be used, of which the
 // backend has announced that it will be kept so long; 0: it has said nothing.
 func (t *trust) allows(announced time.Duration) time.Duration {
-	most := time.Duration(t.bound.Load())
+	bound := time.Duration(t.bound.Load())
 	if announced > 0 {
-		most = min(most, announced-announceMargin)
+		return min(bound, announced-announceMargin)
 	}
-	return most
+	return min(bound, time.Duration(t.proven.Load()))
+}
+
+// complete reports whether there is nothing left to learn that would let such a
+// connection rest longer.
+func (t *trust) complete(announced time.Duration) bool {
+	return t.bound.Load() >= int64(t.limit) && (announced > 0 || t.proven.Load() >= int64(t.limit))
 }
 
 // ended says that a connection was ended by the backend after it had rested so
@@ -67,24 +72,27 @@ func (t *trust) ended(rest time.Duration, now time.Time) {
 	}
 }
 
-// lasted says that a connection was open after it had rested so long. What was
-// learned is unlearned that way, not at once: a name can stand for several
-// backends, and not all need to be alike.
-func (t *trust) lasted(rest time.Duration, now time.Time) {
-	if time.Duration(t.bound.Load()) >= t.limit {
+// lasted says that a connection, of which the backend has announced so much, was
+// open after it had rested so long. What was learned against it is unlearned
+// that way, not at once: a name can stand for several backends, and not all need
+// to be alike.
+func (t *trust) lasted(rest, announced time.Duration, now time.Time) {
+	if rest < shortest || t.complete(announced) {
 		return
+	}
+	safe := rest / 2
+	if rest >= t.limit {
+		safe = t.limit
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	bound := time.Duration(t.bound.Load())
-	switch doubt := now.Sub(t.since); {
-	case rest >= t.limit && doubt >= doubtTime:
-		bound = t.limit
-	case rest >= shortest && rest/2 > bound && doubt >= doubtTime:
-		bound = rest / 2
-	case doubt >= forgetTime:
-		bound = min(t.limit, max(2*bound, shortest/2))
-		t.since = now
+	if int64(safe) > t.proven.Load() {
+		t.proven.Store(int64(safe))
 	}
-	t.bound.Store(int64(bound))
+	if announced > 0 && rest >= announced-announceMargin {
+		safe = t.limit // its word is good
+	}
+	if int64(safe) > t.bound.Load() && now.Sub(t.since) >= doubtTime {
+		t.bound.Store(int64(safe))
+	}
 }

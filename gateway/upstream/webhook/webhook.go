@@ -108,7 +108,10 @@ func (p *protocol) release(r *request) {
 
 // Close closes the connections. The goroutine with which fasthttp looks after
 // idle ones finds none and ends within the time that they may rest.
-func (p *protocol) Close() { p.client.pool.CloseIdleConnections() }
+func (p *protocol) Close() {
+	p.client.pool.CloseIdleConnections()
+	p.client.trial.close()
+}
 
 // unsent says that nobody has seen the event.
 func unsent(err error) *upstream.Failure {
