@@ -76,9 +76,13 @@ func start(t testing.TB, edit func(*config.Config), upstreams ...upstream.Upstre
 
 // makeGateway makes a gateway whose scheme test: is the first of upstreams.
 func makeGateway(cfg *config.Config, r prometheus.Registerer, log io.Writer, upstreams ...upstream.Upstream) (*Gateway, error) {
+	return makeGatewayOn(linux{}, cfg, r, log, upstreams...)
+}
+
+func makeGatewayOn(k kernel, cfg *config.Config, r prometheus.Registerer, log io.Writer, upstreams ...upstream.Upstream) (*Gateway, error) {
 	set := metrics.New(metrics.Options{Loops: Loops(cfg), ProtocolErrorKinds: session.Kinds()})
 	r.MustRegister(set)
-	return New(Options{
+	return newOn(k, Options{
 		Config:  cfg,
 		Log:     slog.New(slog.NewTextHandler(log, nil)),
 		Metrics: set,

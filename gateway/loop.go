@@ -99,22 +99,24 @@ const wheelSlots = 512
 // run starts the clock and lets clients in, unless the loop was stopped.
 // Called by any other goroutine.
 func (l *loop) run() (err error) {
-	l.do(func(l *loop) {
-		if l.over {
-			return
-		}
-		if err = l.sys.OnTick(tick, func(due uint64) { l.guarded(func() { l.onTick(due) })() }); err != nil {
-			err = fmt.Errorf("timer: %w", err)
-			return
-		}
-		for _, e := range l.entrances {
-			if err = e.watch(); err != nil {
-				err = fmt.Errorf("listener: %w", err)
-				return
-			}
-		}
-	})
+	l.do(func(l *loop) { err = l.begin() })
 	return err
+}
+
+// begin is run, on the loop.
+func (l *loop) begin() error {
+	if l.over {
+		return nil
+	}
+	if err := l.sys.OnTick(tick, func(due uint64) { l.guarded(func() { l.onTick(due) })() }); err != nil {
+		return fmt.Errorf("timer: %w", err)
+	}
+	for _, e := range l.entrances {
+		if err := e.watch(); err != nil {
+			return fmt.Errorf("listener: %w", err)
+		}
+	}
+	return nil
 }
 
 // engaged reports whether c, which is there, would miss its socket. One that has

@@ -1,0 +1,337 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/gateway/config"
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/netpoll/netpolltest"
+	"sluice/session"
+)
+
+var (
+	simulationSeed  = flag.Int64("seed", -1, "the only `seed` to be simulated; -1: the first of them, as many as -seeds says")
+	simulationSeeds = flag.Int("seeds", 60, "`number` of seeds to be simulated, for each number of loops")
+	simulationOps   = flag.Int("ops", 3000, "`steps` of a simulation before its clients leave")
+)
+
+// simulated is a machine in memory.
+type simulated struct{ world *netpolltest.World }
+
+func (k simulated) listen(_ string, n int, _ netpoll.Options) (all []listener, err error) {
+	for range n {
+		l, err := k.world.Listen()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+func (k simulated) system(func(error)) (netpoll.System, error) { return k.world.System(), nil }
+func (k simulated) reserve() (reserve, error)                  { return k.world.Reserve(), nil }
+func (k simulated) descriptors() (uint64, error)               { return 20_000, nil }
+
+func (k simulated) random(p []byte) error {
+	for i := range p {
+		p[i] = byte(k.world.Rand().Uint32())
+	}
+	return nil
+}
+
+// simulation is a node in a world, with its clients and its backend.
+type simulation struct {
+	*Gateway
+	t         *testing.T
+	world     *netpolltest.World
+	listeners []*netpolltest.Listener
+	backend   *simulatedBackend
+	clients   []*simulatedClient
+	seed      uint64
+	steps     int
+	failed    bool
+}
+
+// simulate makes the world that seed decides, with so many loops.
+func simulate(t *testing.T, seed uint64, loops int) *simulation {
+	w := netpolltest.New(seed)
+	w.Room = 200 + w.Rand().IntN(4000)
+	s := &simulation{t: t, world: w, seed: seed}
+	s.backend = &simulatedBackend{simulation: s, conns: make(map[session.Ref]*told)}
+	cfg := config.Default()
+	cfg.Loops = loops
+	cfg.Drain = config.Drain{}
+	cfg.Heartbeat = config.Heartbeat{Interval: config.Duration(2 * time.Second), Timeout: config.Duration(time.Second)}
+	cfg.Limits.Message = 4 << 10
+	cfg.Limits.Queue = 16 << 10
+	cfg.Limits.Handshake = config.Duration(time.Second)
+	cfg.Limits.Close = config.Duration(time.Second)
+	cfg.Limits.QueueAge = config.Duration(3 * time.Second)
+	cfg.Limits.MessageAge = config.Duration(3 * time.Second)
+	hub := cfg.Hubs["default"]
+	hub.Upstream.URL = "test:"
+	hub.Upstream.Budget = config.Duration(3 * time.Second)
+	hub.Deflate = seed%2 == 0
+	cfg.Hubs["default"] = hub
+	registry := prometheus.NewRegistry()
+	g, err := makeGatewayOn(simulated{w}, cfg, registry, io.Discard, s.backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Gateway = g
+	for _, l := range g.loops {
+		s.listeners = append(s.listeners, l.entrances[0].listener.(*netpolltest.Listener))
+		l.post(letter{run: func(l *loop) bool {
+			if err := l.begin(); err != nil {
+				t.Fatal(err)
+			}
+			return true
+		}}, 0)
+	}
+	return s
+}
+
+// fail ends the run with what is needed to repeat it.
+func (s *simulation) fail(format string, args ...any) {
+	s.t.Helper()
+	s.failed = true
+	s.t.Errorf("seed %d, %d loops, step %d: %s\nrepeat it with: go test ./gateway -run Simulation -seed %d -ops %d",
+		s.seed, len(s.loops), s.steps, fmt.Sprintf(format, args...), s.seed, *simulationOps)
+}
+
+// run lets clients come, act and leave, and holds what must hold.
+func (s *simulation) run(ops int) {
+	for range 6 + s.world.Rand().IntN(10) {
+		c := &simulatedClient{simulation: s}
+		s.clients = append(s.clients, c)
+		s.world.After(time.Duration(s.world.Rand().IntN(3000))*time.Millisecond, c.act)
+	}
+	for range ops {
+		s.step()
+		if s.failed {
+			return
+		}
+	}
+	for _, c := range s.clients {
+		c.over = true
+		if c.peer != nil {
+			c.peer.Reset()
+		}
+	}
+	const rest = 200_000
+	for end := s.world.Now() + time.Minute; s.world.Now() < end && s.steps < ops+rest && !s.failed; {
+		s.step()
+	}
+	if !s.failed {
+		s.ended()
+	}
+}
+
+func (s *simulation) step() {
+	s.world.Step()
+	s.steps++
+	for _, l := range s.loops {
+		if len(l.out) > 0 {
+			s.fail("loop %d keeps %d bytes of output from one callback to the next", l.index, len(l.out))
+		}
+	}
+	if s.steps%64 == 0 {
+		s.sweep()
+	}
+}
+
+// sweep looks at every client of the node.
+func (s *simulation) sweep() {
+	open, sessions, used := len(s.listeners), int64(0), 0
+	for _, l := range s.loops {
+		used += l.slab.used
+		l.slab.all(func(c *client) {
+			if c.conn.Open() {
+				open++
+				if c.upgraded {
+					sessions++
+				}
+			}
+			s.look(l, c)
+		})
+	}
+	if got := s.world.Open(); got != open {
+		s.fail("%d descriptors are open, clients and listeners have %d", got, open)
+	}
+	if got := s.sessions.Load(); got != sessions {
+		s.fail("the node counts %d sessions, there are %d", got, sessions)
+	}
+	if s.budget.Used() < 0 || s.pending.Load() < 0 || s.places.Load() < 0 || s.asking.Load() < 0 {
+		s.fail("a count is negative: budget %d, pending %d, places %d, asking %d",
+			s.budget.Used(), s.pending.Load(), s.places.Load(), s.asking.Load())
+	}
+}
+
+// look holds what must be true of one client between two callbacks.
+func (s *simulation) look(l *loop, c *client) {
+	_, parting := l.partings[c]
+	_, thirsty := l.thirsty[c]
+	if (c.state == open || c.state == heading || c.state == closing || c.state == leaving) && c.conn.Open() && !l.wheel.Armed(&c.timer) && !parting {
+		s.fail("slot %d, state %d: nothing will end it, no timer runs", c.timer.Slot, c.state)
+	}
+	if c.state == open && c.held != nil && !c.waiting && !c.writing && !thirsty && !parting {
+		s.fail("slot %d holds input, and nobody will wake it", c.timer.Slot)
+	}
+	if c.writing != (c.Queue.Len() > 0) {
+		s.fail("slot %d: writing is %t with %d bytes queued", c.timer.Slot, c.writing, c.Queue.Len())
+	}
+}
+
+// ended holds what must be left of a node whose clients have all gone.
+func (s *simulation) ended() {
+	for _, l := range s.loops {
+		if l.slab.used > 0 || len(l.stalled)+len(l.thirsty)+len(l.partings)+len(l.remains)+len(l.outlines) > 0 || l.wheel.Len() > 0 {
+			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d partings, %d remains, %d outlines, %d timers are left", l.index,
+				l.slab.used, len(l.stalled), len(l.thirsty), len(l.partings), len(l.remains), len(l.outlines), l.wheel.Len())
+		}
+		l.context.Pool.Trim()
+	}
+	if used, pending, places, asking := s.budget.Used(), s.pending.Load(), s.places.Load(), s.asking.Load(); used != 0 || pending != 0 || places != 0 || asking != 0 {
+		s.fail("left: budget %d, pending %d, places %d, asking %d", used, pending, places, asking)
+	}
+	if open := s.world.Open(); open != len(s.listeners) {
+		s.fail("%d descriptors are open, of which %d listen", open, len(s.listeners))
+	}
+	for ref, c := range s.backend.conns {
+		if c.accepted && !c.gone {
+			s.fail("the backend was not told of the end of %v", ref)
+		}
+	}
+}
+
+// stop ends the loops, which nobody may wait for here.
+func (s *simulation) stop() {
+	for _, l := range s.loops {
+		l.post(letter{run: func(l *loop) bool {
+			l.end()
+			return true
+		}}, 0)
+	}
+	s.world.Settle(100_000)
+	for _, l := range s.loops {
+		l.release()
+	}
+	s.hush()
+}
+
+// simulatedBackend is the upstream of the default hub. It answers after a while, sometimes with a close.
+type simulatedBackend struct {
+	*simulation
+	conns map[session.Ref]*told
+}
+
+// told is what the backend knows of a connection.
+type told struct {
+	accepted, gone bool
+	under          bool // an event is at the backend
+	next           uint32
+}
+
+func (*simulatedBackend) Traits() upstream.Traits {
+	return upstream.Traits{Events: upstream.Connect | upstream.Connected | upstream.Message | upstream.Disconnected}
+}
+
+func (*simulatedBackend) Close(context.Context) int { return 0 }
+
+func (b *simulatedBackend) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, bool) {
+	c, r, from := b.conns[ev.From], b.world.Rand(), ev.From
+	if c == nil {
+		c = new(told)
+		b.conns[from] = c
+	}
+	if c.gone || c.under && ev.Type != upstream.Disconnected {
+		b.fail("%v of a connection that is gone (%t) or has another under way (%t)", ev.Type, c.gone, c.under)
+	}
+	reply := upstream.Reply{Outcome: metrics.OutcomeOK}
+	switch ev.Type {
+	case upstream.Connect:
+		if r.IntN(8) == 0 {
+			reply.Verdict = &upstream.Verdict{Status: 403}
+		} else {
+			c.accepted = true
+		}
+	case upstream.Message:
+		n := binary.BigEndian.Uint32(ev.Data)
+		if n != c.next {
+			b.fail("message %d of %v, want %d", n, from, c.next)
+		}
+		c.next++
+		reply.Op, reply.Data = ev.Op, append([]byte(nil), ev.Data...)
+		if r.IntN(40) == 0 {
+			reply = upstream.Reply{Close: 1011, Outcome: metrics.OutcomeFailed}
+		}
+	case upstream.Disconnected:
+		if !c.accepted {
+			b.fail("disconnected of %v, which was not accepted", from)
+		}
+		c.gone = true
+		return reply, false
+	}
+	c.under = true
+	b.world.After(time.Duration(r.IntN(400))*time.Millisecond, func() {
+		c.under = false
+		late.Reply(from, reply)
+	})
+	return upstream.Reply{}, false
+}
+
+func TestSimulation(t *testing.T) {
+	for _, loops := range []int{1, 4} {
+		first, n := uint64(0), *simulationSeeds
+		if *simulationSeed >= 0 {
+			first, n = uint64(*simulationSeed), 1
+		}
+		steps, sessions, messages, began := 0, 0, uint32(0), time.Now()
+		for seed := first; seed < first+uint64(n); seed++ {
+			s := simulate(t, seed, loops)
+			s.run(*simulationOps)
+			steps += s.steps
+			for _, c := range s.backend.conns {
+				messages += c.next
+				sessions++
+			}
+			if s.failed {
+				return
+			}
+			s.stop()
+		}
+		if *simulationSeed < 0 && (sessions < 10*n || messages < uint32(10*n)) {
+			t.Errorf("only %d connections and %d messages: the clients do next to nothing", sessions, messages)
+		}
+		t.Logf("%d loops: %d seeds, %d connections, %d messages, %d steps, %.0f a second",
+			loops, n, sessions, messages, steps, float64(steps)/time.Since(began).Seconds())
+	}
+}
+
+func TestSimulationOfASeedRepeatsItself(t *testing.T) {
+	trace := func(seed uint64) uint64 {
+		s := simulate(t, seed, 4)
+		sum := fnv.New64a()
+		s.world.Trace = func(format string, args ...any) { fmt.Fprintf(sum, format+"\n", args...) }
+		s.run(*simulationOps)
+		s.stop()
+		return sum.Sum64()
+	}
+	for seed := range uint64(4) {
+		if a, b := trace(seed), trace(seed); a != b {
+			t.Errorf("seed %d: trace %x, and then %x", seed, a, b)
+		}
+	}
+}
