@@ -11,12 +11,11 @@ import (
 	"sluice/session"
 )
 
-// letter is a piece of work that another goroutine hands to a loop: a reply
-// to, or a push at, one session, or anything else as a function.
+// letter is a piece of work that another goroutine hands to a loop: a reply to
+// one session, or anything else as a function.
 type letter struct {
 	to    session.Ref
 	reply upstream.Reply
-	push  bool // the reply is a push: it ends no wait
 	// run, if not nil, is called instead. It returns false to be called again
 	// later, with everything behind it waiting: a broadcast in slices.
 	run func(*loop) bool
@@ -167,17 +166,10 @@ func (l *loop) inSlices(f func(*loop) bool) bool {
 
 // deliver reads a letter to one session.
 func (l *loop) deliver(lt *letter) {
-	if lt.push {
-		l.mail.delivered(letterSize + len(lt.reply.Data))
-	}
 	c := l.slab.find(lt.to)
 	if c == nil {
 		return
 	}
 	defer c.guard()
-	if lt.push {
-		l.push(c, lt.reply)
-	} else {
-		l.answered(c, lt.reply)
-	}
+	l.answered(c, lt.reply)
 }

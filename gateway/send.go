@@ -3,7 +3,6 @@ package gateway
 import (
 	"github.com/gobwas/ws"
 
-	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
@@ -17,19 +16,6 @@ func (l *loop) write(c *client, op ws.OpCode, data []byte) {
 		return
 	}
 	l.out = session.AppendFrame(l.out, op, data)
-}
-
-// push sends c a message that is no reply.
-func (l *loop) push(c *client, r upstream.Reply) {
-	if c.state != open {
-		if r.Op != 0 && c.upgraded {
-			l.metrics.Sent(c.hub.metrics, len(r.Data))
-			l.dropped(c, metrics.DropClosing, 1)
-		}
-		return
-	}
-	l.reply(c, r)
-	l.flush(c)
 }
 
 // flush sends the frames in l.out, and queues what the socket does not take.
