@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"github.com/gobwas/ws"
-
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -199,4 +197,4 @@ const highWater = 64 << 10
 
 // tryAgainLater is the close code of an overloaded server (IANA WebSocket
 // Close Code Number Registry); ws has no name for it.
-const tryAgainLater ws.StatusCode = 1013
+const tryAgainLater = session.StatusTryAgainLater

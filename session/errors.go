@@ -41,13 +41,14 @@ var (
 	// was compressed that no encoder has.
 	ErrBlocks = &Error{ws.StatusPolicyViolation, "blocks", "compressed message is in far more blocks than it is worth"}
 	// ErrBudget is not the peer's fault: the node's buffers are used up.
-	ErrBudget = &Error{statusTryAgainLater, "budget", "no buffer to be had"}
+	ErrBudget = &Error{StatusTryAgainLater, "budget", "no buffer to be had"}
 )
 
 // Close codes that IANA has registered (RFC 6455 §11.7) and package ws does not
 // name.
 const (
-	statusTryAgainLater ws.StatusCode = 1013
+	// StatusTryAgainLater is that of an overloaded server.
+	StatusTryAgainLater ws.StatusCode = 1013
 	statusBadGateway    ws.StatusCode = 1014
 )
 

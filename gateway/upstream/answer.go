@@ -6,10 +6,11 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/metrics"
+	"sluice/session"
 )
 
 // tryAgainLater is the close code 1013, registered after RFC 6455.
-const tryAgainLater ws.StatusCode = 1013
+const tryAgainLater = session.StatusTryAgainLater
 
 // undelivered is the answer to an event that the upstream did not take. A
 // message closes the session, so that its client knows: with 1011 if the

@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/echo"
+	"sluice/session"
 )
 
 // pushing is echo that can be asked for broadcasts.
@@ -23,7 +24,7 @@ type pushing struct {
 func newPushing() *pushing { return &pushing{asked: make(chan int, waiting)} }
 
 // tryAgainLater is the close code of an overloaded server (IANA WebSocket Close Code Number Registry).
-const tryAgainLater ws.StatusCode = 1013
+const tryAgainLater = session.StatusTryAgainLater
 
 // Send never blocks the loop that calls it: who asks for more broadcasts than may wait is closed.
 func (p *pushing) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, bool) {
