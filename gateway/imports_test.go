@@ -22,7 +22,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway":                         {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
 		"sluice/gateway/admin":                   {"sluice/gateway/delivery"},
 		"sluice/gateway/auth":                    {"sluice/gateway/name"},
-		"sluice/gateway/config":                  {"sluice/gateway/auth"},
+		"sluice/gateway/config":                  {"sluice/gateway/auth", "sluice/gateway/name"},
 		"sluice/gateway/dial":                    {},
 		"sluice/gateway/doctor":                  {"sluice/netpoll"},
 		"sluice/gateway/handshake":               {},

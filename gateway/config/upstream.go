@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/name"
 )
 
 func (v *validator) upstream(key string, u Upstream) {
@@ -65,21 +66,17 @@ func beforePath(text string) string {
 	return scheme + rest
 }
 
-// eventName is what a client may call an event: it goes into header fields and
-// into a segment of a path.
-var eventName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
-
 func (v *validator) events(key string, list []string) {
-	for i, name := range list {
+	for i, event := range list {
 		key := item(key, i)
 		switch {
-		case slices.Contains(list[:i], name):
-			v.add(key, "%q is there twice; remove one", name)
-		case name == "*", name == "connect", name == "connected", name == "disconnected":
-		case !eventName.MatchString(name), strings.Contains(name, ".."):
-			v.add(key, "%q is no event name; write 1 to 128 letters, digits, _ - and single dots, or * for every message", name)
+		case slices.Contains(list[:i], event):
+			v.add(key, "%q is there twice; remove one", event)
+		case event == "*", event == "connect", event == "connected", event == "disconnected":
+		case !name.Event(event):
+			v.add(key, "%q is no event name; write 1 to 128 letters, digits, _ - and single dots, or * for every message", event)
 		case slices.Contains(list, "*"):
-			v.add(key, "%q is a message, and * stands for all of them already; remove one", name)
+			v.add(key, "%q is a message, and * stands for all of them already; remove one", event)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package name says what users and groups may be called, wherever a name comes
-// from: tokens, answers of backends, requests to the data plane.
+// Package name says what users, groups and events may be called, wherever a name
+// comes from: tokens, answers of backends, requests to the data plane.
 package name
 
 import (

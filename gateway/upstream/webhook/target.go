@@ -126,26 +126,6 @@ func defaultPort(scheme string) string {
 	return "80"
 }
 
-// maxName bounds the name of an event, in bytes.
-const maxName = 128
-
-// validName reports whether a client may call a message so: the name becomes
-// part of header values and of the URL, where it must stay one segment.
-func validName(name string) bool {
-	if name == "" || len(name) > maxName || name == "." || strings.Contains(name, "..") {
-		return false
-	}
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '_', c == '.', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 // visible reports whether s is visible ASCII throughout.
 func visible(s string) bool {
 	for i := range len(s) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/name"
 	"sluice/gateway/upstream"
 )
 
@@ -66,7 +67,7 @@ func open(o upstream.Options) (*protocol, error) {
 
 // Attempt delivers c once. Any goroutine.
 func (p *protocol) Attempt(ctx context.Context, c *upstream.Call) (upstream.Reply, error) {
-	if c.Type == upstream.Message && !validName(c.Name) {
+	if c.Type == upstream.Message && !name.Event(c.Name) {
 		return upstream.Reply{}, refused("%.140q cannot be the name of an event", c.Name)
 	}
 	if p.consent != nil {
