@@ -123,12 +123,25 @@ func (l *logBuffer) String() string {
 // of the given name=value pairs.
 func (n *node) metric(name string, labels ...string) float64 {
 	n.t.Helper()
+	return n.scrape().sum(name, labels...)
+}
+
+// scraped are the metrics of a moment.
+type scraped []*dto.MetricFamily
+
+func (n *node) scrape() scraped {
+	n.t.Helper()
 	families, err := n.registry.Gather()
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	return families
+}
+
+// sum is what [node.metric] returns.
+func (s scraped) sum(name string, labels ...string) float64 {
 	sum := 0.0
-	for _, f := range families {
+	for _, f := range s {
 		if f.GetName() != name {
 			continue
 		}
