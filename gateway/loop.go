@@ -249,7 +249,7 @@ func (l *loop) onTick(due uint64) {
 	for _, e := range l.entrances {
 		e.resume()
 	}
-	if l.tight = l.g.crowded(); l.tight && l.g.pressed() {
+	if l.tight = l.g.crowded(); l.tight {
 		l.relieveRemains()
 		l.g.relieve()
 	}

@@ -49,14 +49,11 @@ func weightClass(w int) int {
 	return n<<3 | w>>(n-4)&7
 }
 
-// crowded reports that so much is buffered that no newcomers are taken.
+// crowded reports that so much is buffered that no newcomers are taken, and
+// holders are closed: if they were left alone below a higher bound, they could
+// keep newcomers out for as long as they hold what they have.
 func (g *Gateway) crowded() bool {
 	return g.budget.Used() > g.budget.Limit()/10*9
-}
-
-// pressed reports that so much is buffered that holders are closed.
-func (g *Gateway) pressed() bool {
-	return g.budget.Used() > g.budget.Limit()/16*15
 }
 
 // relieve begins a relief, unless one is under way or there was nothing to be
@@ -161,7 +158,7 @@ func (s *reliefSweep) run(l *loop) bool {
 		if s.cursor-from >= 64 && s.cursor%64 == 0 && l.since(begin) > slice {
 			return false
 		}
-		if c := l.slab.at(s.cursor); c.state == open {
+		if c := l.slab.at(s.cursor); c.upgraded && c.state != orphaned {
 			s.visit(l, c)
 		}
 	}
@@ -193,9 +190,14 @@ func (c *client) burden() int {
 	return n
 }
 
-// unburden closes c for what it holds.
+// unburden closes c for what it holds. One that is being closed has had its last
+// words, and no more time for reading them.
 func (l *loop) unburden(c *client) {
 	defer c.guard()
+	if c.state != open {
+		l.drop(c, c.reason)
+		return
+	}
 	if c.writing {
 		l.slow(c, metrics.ReasonMemory)
 		return

@@ -192,7 +192,7 @@ func (l *loop) heed(c *client, o *session.Outline, p []byte) {
 // of the node are almost used up: before anybody who is there has to go.
 func (l *loop) relieveRemains() {
 	for c := range l.remains {
-		if !l.g.pressed() {
+		if !l.g.crowded() {
 			return
 		}
 		l.forsake(c, metrics.DiscardMemory)
