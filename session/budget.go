@@ -55,3 +55,36 @@ func (b *Budget) Limit() int64 { return b.limit.Load() }
 // SetLimit changes the limit. If more is in use already nothing is taken back:
 // Take refuses until enough has been given.
 func (b *Budget) SetLimit(limit int64) { b.limit.Store(limit) }
+
+// Share is what one of several users has charged to a [Budget]: no more than is
+// left to all the others. One alone gets half of the budget, and several can
+// never use it up between them. Every goroutine may call its methods.
+type Share struct {
+	budget *Budget
+	used   atomic.Int64
+}
+
+// NewShare returns a Share of b of which nothing is used.
+func NewShare(b *Budget) *Share { return &Share{budget: b} }
+
+// Take charges n bytes and reports true, or charges nothing and reports false
+// if they would exceed the share.
+func (s *Share) Take(n int) bool {
+	if n == 0 {
+		return true
+	}
+	if !s.budget.Take(n) {
+		return false
+	}
+	if s.used.Add(int64(n)) > s.budget.Limit()-s.budget.Used() {
+		s.Give(n)
+		return false
+	}
+	return true
+}
+
+// Give returns n bytes that were taken before.
+func (s *Share) Give(n int) {
+	s.used.Add(-int64(n))
+	s.budget.Give(n)
+}

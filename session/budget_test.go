@@ -63,3 +63,34 @@ func TestBudgetIsExactAmongGoroutines(t *testing.T) {
 		t.Fatalf("used %d after all was given back", b.Used())
 	}
 }
+
+func TestSharesOfABudgetCannotUseItUp(t *testing.T) {
+	b := NewBudget(120)
+	one, other := NewShare(b), NewShare(b)
+	take := func(s *Share) (n int) {
+		for s.Take(1) {
+			n++
+		}
+		return n
+	}
+	if n := take(one); n != 60 {
+		t.Errorf("one alone gets %d of 120, want half", n)
+	}
+	if n := take(other); n != 30 {
+		t.Errorf("another gets %d of 60 that are left, want half", n)
+	}
+	if one.Take(1) || !one.Take(0) {
+		t.Error("a share that is used up gives one byte, or does not give none")
+	}
+	one.Give(60)
+	if used := b.Used(); used != 30 {
+		t.Errorf("%d bytes are charged, want 30", used)
+	}
+	if n := take(other); n != 30 {
+		t.Errorf("after that the other gets %d more, want 30", n)
+	}
+	other.Give(60)
+	if used := b.Used(); used != 0 {
+		t.Errorf("%d bytes are still charged", used)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/metrics"
+	"sluice/session"
 )
 
 // Dispatcher is an [Upstream] that takes events to a backend by a [Protocol].
@@ -26,7 +27,8 @@ type Dispatcher struct {
 	o        Options
 	wants    subscription
 	bound    [lanes]int
-	epoch    time.Time // what the clock counts from
+	share    *session.Share // of the budget, for the data of messages
+	epoch    time.Time      // what the clock counts from
 
 	attempts context.Context // the parent of each attempt's
 	cancel   context.CancelFunc
@@ -68,6 +70,7 @@ func NewDispatcher(p Protocol, o Options) *Dispatcher {
 		closed:   make(chan struct{}),
 		armed:    never,
 		queue:    queue{metrics: o.Metrics},
+		share:    session.NewShare(o.Budget),
 		breaker:  newBreaker(o.Config.Breaker, o.Metrics),
 	}
 	o.Metrics.Bounds(o.Config.Waiting, o.Config.Farewells, o.Config.InFlight)
@@ -87,7 +90,7 @@ func (d *Dispatcher) Send(ev *Event, late Sink) (Reply, bool) {
 		return Reply{}, true
 	}
 	d.o.Metrics.Began()
-	if !d.o.Budget.Take(len(ev.Data)) {
+	if !d.share.Take(len(ev.Data)) {
 		d.o.Metrics.Reached(metrics.LimitMemory)
 		return d.turnAway(ev, metrics.OutcomeOverloaded), true
 	}
@@ -101,7 +104,7 @@ func (d *Dispatcher) Send(ev *Event, late Sink) (Reply, bool) {
 		return Reply{}, false
 	}
 	if outcome != metrics.OutcomeOK {
-		d.o.Budget.Give(len(ev.Data))
+		d.share.Give(len(ev.Data))
 		d.release(p)
 		return d.turnAway(ev, outcome), true
 	}
@@ -117,7 +120,7 @@ func (d *Dispatcher) take(ev *Event, late Sink) *pending {
 	now := time.Now()
 	p.call = Call{Event: *ev, At: now}
 	p.call.Data = bytes.Clone(ev.Data)
-	p.sink = late
+	p.sink, p.share = late, d.share
 	p.span = d.begin(ev)
 	p.allow(now.Sub(d.epoch), d.budget(ev.Type), time.Duration(d.o.Config.Timeout))
 	return p
@@ -240,7 +243,7 @@ func (d *Dispatcher) done(n int) {
 func (d *Dispatcher) finish(p *pending, r Reply, now time.Duration) {
 	t, from, sink := p.call.Type, p.call.From, p.sink
 	d.count(p, r.Outcome, now-p.began)
-	d.o.Budget.Give(len(p.call.Data))
+	p.share.Give(len(p.call.Data))
 	d.release(p)
 	if t != Disconnected {
 		sink.Reply(from, r)

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -59,5 +60,47 @@ func TestAnswerOverTheLimitIsCounted(t *testing.T) {
 		closeAll(t, d)
 		o.mustCount(t, 1, "limit_reached_total", "response")
 		o.mustCount(t, 2, "requests_total", "refused")
+	})
+}
+
+// Messages that wait for a backend which does not answer leave room to those for
+// others, and to whatever else needs buffers.
+func TestSlowUpstreamCannotUseUpTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		o := options()
+		const size = 1 << 10
+		o.Budget.SetLimit(100 * size)
+		slow := NewDispatcher(newBackend(func(context.Context, *Call) (Reply, error) {
+			<-answer
+			return Reply{}, nil
+		}), o.Options)
+		other := NewDispatcher(newBackend(func(context.Context, *Call) (Reply, error) {
+			return Reply{}, nil
+		}), o.Options)
+		var l loop
+		taken := 0
+		for i := range 200 {
+			if _, inline := slow.Send(message(i, strings.Repeat("x", size)), &l); !inline {
+				taken++
+			}
+		}
+		if taken != 50 {
+			t.Errorf("%d KiB of 100 were taken by one, want 50", taken)
+		}
+		if _, inline := slow.Send(event(Disconnected, 1), &l); inline {
+			t.Error("what takes no buffer was refused")
+		}
+		for i := range 10 {
+			if _, inline := other.Send(message(300+i, strings.Repeat("x", size)), &l); inline {
+				t.Errorf("message %d to another upstream was refused", i)
+			}
+		}
+		close(answer)
+		closeAll(t, slow)
+		closeAll(t, other)
+		if used := o.Budget.Used(); used != 0 {
+			t.Errorf("%d bytes are still charged", used)
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"sluice/gateway/trace"
 	"sluice/metrics"
+	"sluice/session"
 )
 
 // A lane is what is served in the order of arrival. The lanes take turns, so
@@ -35,6 +36,7 @@ func (l lane) limit() metrics.UpstreamLimit {
 type pending struct {
 	call    Call
 	sink    Sink
+	share   *session.Share // that its data are charged to
 	span    trace.Span
 	failure *Failure // of the last attempt; nil: there was none yet
 	doubt   bool     // an attempt of a connect event may have been accepted

@@ -172,7 +172,7 @@ type Options struct {
 	Endpoint string
 	// ID returns the public id of a session. Any goroutine.
 	ID      func(session.Ref) string
-	Budget  *session.Budget // what is kept of events is charged to it
+	Budget  *session.Budget // what is kept of messages is charged to a share of it
 	Metrics *metrics.Upstream
 	Tracer  *trace.Tracer // nil: nothing is traced
 	Log     *slog.Logger
