@@ -39,7 +39,7 @@ const letterSize = int(unsafe.Sizeof(letter{}))
 // post hands lt to the loop. It never blocks. It is false when the loop has
 // stopped, or when size, the bytes of a push and its letter, does not fit now.
 func (l *loop) post(lt letter, size int) bool {
-	if !l.reserve(size) {
+	if size > 0 && !l.reserve(size) {
 		return false
 	}
 	if !l.postReserved(lt) {
