@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sluice/gateway/config"
+	"sluice/internal/golden"
 )
 
 const chart = "helm/sluice/README.md"
@@ -22,7 +23,7 @@ func TestTheChartExplainsEveryKeyOfTheConfiguration(t *testing.T) {
 		t.Fatalf("no reference in %s", chart)
 	}
 	want := before + begin + config.Reference() + end + after
-	if *update {
+	if golden.Updating() {
 		write(t, chart, want)
 	} else if text != want {
 		t.Errorf("the keys in %s are not those of the configuration: go test ./deploy -run EveryKey -update", chart)

@@ -23,8 +23,6 @@ const root = ".."
 // patience is how long a test waits for what takes no time on an idle machine.
 const patience = 30 * time.Second
 
-var update = flag.Bool("update", false, "write the generated parts of the documentation")
-
 // sluice is the built command.
 var sluice string
 

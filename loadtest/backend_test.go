@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/internal/golden"
 )
 
 // shortTrial is everything with few clients, for a moment, on the gateway as it is.
@@ -192,5 +194,5 @@ func TestBackendReportLooksAsExpected(t *testing.T) {
 	if err := r.writeMarkdown(&got); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "backend.md", got.Bytes())
+	golden.Check(t, "testdata/backend.md", got.Bytes())
 }

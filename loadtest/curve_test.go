@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sluice/internal/golden"
 )
 
 // exampleCurve is of two servers that were measured everywhere, and one that was not.
@@ -40,8 +42,8 @@ func TestCurveLooksAsExpected(t *testing.T) {
 	if err := errors.Join(c.writeMarkdown(&table), c.writeSVG(&drawn)); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "curve.md", table.Bytes())
-	golden(t, "curve.svg", drawn.Bytes())
+	golden.Check(t, "testdata/curve.md", table.Bytes())
+	golden.Check(t, "testdata/curve.svg", drawn.Bytes())
 	for d := xml.NewDecoder(&drawn); ; {
 		if _, err := d.Token(); err == io.EOF {
 			break

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"sluice/internal/golden"
+)
 
 func exampleSummary() *summary {
 	c := &comparison{rounds: 3, duration: 2e9}
@@ -45,25 +42,7 @@ func TestSummaryLooksAsExpected(t *testing.T) {
 		if err := write(exampleSummary(), &got); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, got.Bytes())
-	}
-}
-
-// golden compares got with the file of that name in testdata.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs (rewrite it with -update):\n%s", name, got)
+		golden.Check(t, "testdata/"+name, got.Bytes())
 	}
 }
 

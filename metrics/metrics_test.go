@@ -1,9 +1,7 @@
 package metrics
 
 import (
-	"flag"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"sluice/internal/golden"
+)
 
 // scrape returns what Prometheus would get.
 func scrape(t *testing.T, s *Set) string {
@@ -135,19 +133,7 @@ func upstreamOf(s *Set, name string) *Upstream {
 
 func TestExpositionIsGolden(t *testing.T) {
 	got := scrape(t, busy())
-	path := filepath.Join("testdata", "exposition.txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("exposition differs from %s; look at it and run with -update\n%s", path, got)
-	}
+	golden.Check(t, filepath.Join("testdata", "exposition.txt"), []byte(got))
 }
 
 func TestExpositionPassesLint(t *testing.T) {

@@ -1,34 +1,15 @@
 package config
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"sluice/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// golden compares got with the file in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	name = filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (run with -update if that is meant); got:\n%s", name, got)
-	}
-}
 
 // archived returns the content of a file of an archive, "" if it is not there.
 func archived(a *txtar.Archive, name string) string {
@@ -68,7 +49,7 @@ func TestBadConfigurationsAreReportedWhole(t *testing.T) {
 			if strings.Contains(got, "hunter2") {
 				t.Error("a secret is quoted")
 			}
-			if *update {
+			if golden.Updating() {
 				a.Files = append(withoutWant(a.Files), txtar.File{Name: "want", Data: []byte(got)})
 				if err := os.WriteFile(name, txtar.Format(a), 0o644); err != nil {
 					t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"sluice/internal/golden"
 )
 
 func TestDefaultsAreWhatIsDocumented(t *testing.T) {
@@ -16,7 +18,7 @@ func TestDefaultsAreWhatIsDocumented(t *testing.T) {
 	if err := Default().WriteYAML(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "default.yaml", b.String())
+	golden.Check(t, "testdata/default.yaml", []byte(b.String()))
 	if err := Default().Validate(); err != nil {
 		t.Errorf("the defaults are invalid: %v", err)
 	}

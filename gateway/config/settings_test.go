@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/internal/golden"
 )
 
 func TestReferenceIsComplete(t *testing.T) {
-	golden(t, "reference.md", Reference())
+	golden.Check(t, "testdata/reference.md", []byte(Reference()))
 	key := regexp.MustCompile(`^[a-z_]+(\.([a-z_]+|<name>|<issuer>))*$`)
 	reference().settings(func(s setting) {
 		if doc := s.tag.Get("doc"); !strings.HasSuffix(doc, ".") {

@@ -3,17 +3,15 @@ package doctor
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"sluice/internal/golden"
 	"sluice/netpoll"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // server is a host with nothing to complain of, except its 20,000 descriptors.
 func server() map[string]string {
@@ -84,19 +82,7 @@ func TestReports(t *testing.T) {
 			if got := text(err); got != test.err {
 				t.Errorf("error %q, want %q", got, test.err)
 			}
-			golden := filepath.Join("testdata", test.name+".golden")
-			if *update {
-				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if out.String() != string(want) {
-				t.Errorf("%s differs (run with -update if that is meant); got:\n%s", golden, out.String())
-			}
+			golden.Check(t, filepath.Join("testdata", test.name+".golden"), out.Bytes())
 		})
 	}
 }

@@ -3,14 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"time"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"sluice/internal/golden"
+)
 
 // example is the report of a run in which a connection costs the gateway each bytes above the reference.
 func example(each int64) *report {
@@ -48,19 +46,7 @@ func TestReportLooksAsExpected(t *testing.T) {
 	if err := example(250).write(&got); err != nil {
 		t.Fatal(err)
 	}
-	const file = "testdata/report.txt"
-	if *update {
-		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("have\n%s\nwant\n%s", got.Bytes(), want)
-	}
+	golden.Check(t, "testdata/report.txt", got.Bytes())
 }
 
 func TestVerdictHoldsCostAgainstTheReference(t *testing.T) {

@@ -3,11 +3,8 @@ package webhook
 import (
 	"bytes"
 	"encoding/hex"
-	"flag"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,26 +13,8 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/upstream"
+	"sluice/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	name = filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs (run with -update if that is meant); got:\n%s", name, got)
-	}
-}
 
 func TestRequestsAreWhatTheContractSays(t *testing.T) {
 	connect := event(upstream.Connect)
@@ -69,7 +48,7 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 			wantNoError(t, p.head.event(r, c))
 			var out bytes.Buffer
 			wantNoError(t, r.writeTo(&out))
-			golden(t, name+".http", strings.ReplaceAll(out.String(), "\r\n", "\n"))
+			golden.Check(t, "testdata/"+name+".http", []byte(strings.ReplaceAll(out.String(), "\r\n", "\n")))
 			if n := bytes.Count(out.Bytes(), []byte("\n")); n != bytes.Count(out.Bytes(), []byte("\r\n")) {
 				t.Errorf("a line does not end with CRLF")
 			}
@@ -79,7 +58,7 @@ func TestRequestsAreWhatTheContractSays(t *testing.T) {
 		p := start(t, options("http://backend.example/{hub}?on={event}"))
 		r := new(request)
 		p.head.question(r)
-		golden(t, "question.http", strings.ReplaceAll(string(r.head), "\r\n", "\n"))
+		golden.Check(t, "testdata/question.http", []byte(strings.ReplaceAll(string(r.head), "\r\n", "\n")))
 	})
 	t.Run("without keys there are no signatures", func(t *testing.T) {
 		o := options("http://backend.example")
