@@ -37,12 +37,14 @@ func (l *loop) leaveBehind(c *client) {
 	if h == nil || !c.upgraded {
 		return
 	}
+	o := c.Reader.Outline()
+	o.Read(h.buf[h.off:])
 	if l.g.crowded() { // it may be just for that
 		l.forsakeHeld(c, metrics.DiscardMemory)
+		l.outlines[c] = o // of what is gone the reader has seen nothing
 		return
 	}
-	o := c.Reader.Outline()
-	if o.Read(h.buf[h.off:]); o.Messages == 0 || !l.asks(c) {
+	if o.Messages == 0 || !l.asks(c) {
 		return
 	}
 	c.held = nil

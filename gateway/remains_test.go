@@ -205,6 +205,53 @@ func TestWhatWasSaidBeforeOurCloseReachesTheUpstream(t *testing.T) {
 	}
 }
 
+// Where there is no memory for what was said before a close of ours, it is lost,
+// and counted, but the peer's Close frame is still found.
+func TestACloseOfOursFindsItsAnswerWhileBuffersAreUsedUp(t *testing.T) {
+	const cut = 9 // bytes of the last message that are read before
+	for name, before := range map[string]bool{"read before": true, "read after half a frame": false} {
+		t.Run(name, func(t *testing.T) {
+			bothSizes(t, func(t *testing.T, loops int) {
+				by := serverCloses["by the data plane"]
+				n, p, id, ev, late := by.start(t, loops, time.Hour)
+				said := text("first")
+				rest := append(text("the last, and longer"), closeFrame(by.code)...)
+				first := cut
+				if before {
+					first = len(rest)
+				}
+				said = append(said, rest[:first]...)
+				p.send(said)
+				n.awaits("input waits", func(c *client) bool { return c.held != nil && len(c.held.buf)-c.held.off == len(said) })
+				by.do(n, id)
+				eventually(t, "the close waits", func() bool { return n.parting() == 1 })
+				taken := int(n.budget.Limit()/100*92 - n.budget.Used())
+				if !n.budget.Take(taken) {
+					t.Fatal("the budget is used up")
+				}
+				defer n.budget.Give(taken)
+				ev.answer()
+				p.want(ws.OpText, "question")
+				p.want(ws.OpClose, body(by.code, by.text))
+				if !before {
+					p.send(rest[first:])
+				}
+				p.wantEnd()
+				if told := late.next(t, upstream.Disconnected); told.Code != by.code || told.Reason != by.reason.String() {
+					t.Errorf("the upstream was told %d, %s", told.Code, told.Reason)
+				}
+				n.ended(by.code, by.reason)
+				if got := n.metric("sluice_protocol_errors_total"); got != 0 {
+					t.Errorf("%v errors of a peer that made none", got)
+				}
+				if got := n.metric("sluice_messages_discarded_total"); got != 2 {
+					t.Errorf("%v messages counted as lost, want 2", got)
+				}
+			})
+		})
+	}
+}
+
 // What is left of a client has bounds, is counted where they are reached, and
 // the upstream is told of the end all the same.
 func TestWhatIsLeftOfAClientIsBounded(t *testing.T) {
