@@ -52,7 +52,9 @@ func endWith(in io.Reader, l net.Listener, ended chan<- struct{}) {
 }
 
 // answerEvent consents to all events, lets every client in, and sends messages back.
+// That it keeps its connections it says: else the gateway would use each once until it has seen that.
 func answerEvent(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set("Keep-Alive", "timeout=3600")
 	switch {
 	case ctx.IsOptions():
 		ctx.Response.Header.Set("WebHook-Allowed-Origin", "*")
