@@ -17,12 +17,15 @@ type simulatedClient struct {
 	*simulation
 	peer *netpolltest.Peer
 	over bool // it does not come again
+	calm bool // it only listens
 
 	unsent   []byte // what there was no room for
 	heard    []byte
 	upgraded bool
 	closed   bool // a Close frame has come
 	deaf     bool // it does not read
+	ended    bool // it has ended its direction
+	half     bool // it has said what is no message, or nothing to be answered
 	sent     uint32
 	answered uint32
 	reader   session.Reader
@@ -35,6 +38,16 @@ func (c *simulatedClient) act() {
 		return
 	}
 	r := c.world.Rand()
+	if c.calm {
+		if c.peer != nil {
+			c.listen()
+		}
+		if c.peer != nil {
+			c.flush()
+			c.world.After(time.Duration(r.IntN(20))*time.Millisecond, c.act)
+		}
+		return
+	}
 	switch {
 	case c.peer == nil:
 		c.connect()
@@ -65,7 +78,10 @@ func (c *simulatedClient) do(what int) {
 	r := c.world.Rand()
 	switch what {
 	case 0:
-		c.peer.CloseWrite()
+		if len(c.unsent) == 0 {
+			c.peer.CloseWrite()
+			c.ended = true
+		}
 	case 1:
 		c.peer.Reset()
 		c.peer = nil
@@ -83,10 +99,12 @@ func (c *simulatedClient) do(what int) {
 		c.frame(ws.NewPingFrame([]byte("still there?")))
 	case 6:
 		if c.upgraded {
+			c.half = true
 			c.frame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
 		}
 	case 7:
 		if c.upgraded && r.IntN(4) == 0 {
+			c.half = true
 			c.say([]byte{0xff, 0xff, 0xff, 0xff})
 		}
 	default:
@@ -98,7 +116,7 @@ func (c *simulatedClient) do(what int) {
 
 // message sends the next message, whole or in fragments. Only an upgraded client does, and it says nothing after a half.
 func (c *simulatedClient) message() {
-	if !c.upgraded || c.closed {
+	if !c.upgraded || c.closed || c.ended || c.half {
 		return
 	}
 	r := c.world.Rand()

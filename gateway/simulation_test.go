@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
@@ -56,20 +57,22 @@ type simulation struct {
 	*Gateway
 	t         *testing.T
 	world     *netpolltest.World
+	registry  *prometheus.Registry
 	listeners []*netpolltest.Listener
 	backend   *simulatedBackend
 	clients   []*simulatedClient
 	seed      uint64
 	steps     int
 	failed    bool
+	stopped   bool
 }
 
 // simulate makes the world that seed decides, with so many loops.
 func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	w := netpolltest.New(seed)
 	w.Room = 200 + w.Rand().IntN(4000)
-	s := &simulation{t: t, world: w, seed: seed}
-	s.backend = &simulatedBackend{simulation: s, conns: make(map[session.Ref]*told)}
+	s := &simulation{t: t, world: w, seed: seed, registry: prometheus.NewRegistry()}
+	s.backend = &simulatedBackend{simulation: s, conns: make(map[session.Ref]*told), slowest: 400}
 	cfg := config.Default()
 	cfg.Loops = loops
 	cfg.Drain = config.Drain{}
@@ -85,8 +88,7 @@ func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	hub.Upstream.Budget = config.Duration(3 * time.Second)
 	hub.Deflate = seed%2 == 0
 	cfg.Hubs["default"] = hub
-	registry := prometheus.NewRegistry()
-	g, err := makeGatewayOn(simulated{w}, cfg, registry, io.Discard, s.backend)
+	g, err := makeGatewayOn(simulated{w}, cfg, s.registry, io.Discard, s.backend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,12 +120,14 @@ func (s *simulation) run(ops int) {
 		s.clients = append(s.clients, c)
 		s.world.After(time.Duration(s.world.Rand().IntN(3000))*time.Millisecond, c.act)
 	}
+	s.world.After(time.Second, s.operate)
 	for range ops {
 		s.step()
 		if s.failed {
 			return
 		}
 	}
+	s.calm()
 	for _, c := range s.clients {
 		c.over = true
 		if c.peer != nil {
@@ -139,7 +143,51 @@ func (s *simulation) run(ops int) {
 	}
 }
 
+// calm lets the clients that are there hear everything out. What was sent must be answered by then, and who ended its
+// direction be let go: in less time than any deadline takes to end what was forgotten.
+func (s *simulation) calm() {
+	s.stopped, s.backend.slowest = true, 10
+	for _, c := range s.clients {
+		c.calm, c.deaf = true, false
+	}
+	for end := s.world.Now() + 1900*time.Millisecond; s.world.Now() < end && !s.failed; {
+		s.step()
+	}
+	for i, c := range s.clients {
+		switch {
+		case s.failed || c.peer == nil || !c.upgraded || c.closed:
+		case c.ended:
+			s.fail("client %d has ended its direction, and the gateway has not ended the other", i)
+		case len(c.unsent) > 0 || c.answered < c.sent && !c.half:
+			s.fail("client %d has %d bytes that it cannot send, and %d answers to %d messages", i, len(c.unsent), c.answered, c.sent)
+		}
+	}
+}
+
+// operate closes a connection that the backend has heard of, whether or not it is still there.
+func (s *simulation) operate() {
+	if n := len(s.backend.known); n > 0 {
+		ref := s.backend.known[s.world.Rand().IntN(n)]
+		s.backend.conns[ref].dismissed = true
+		l := s.loops[ref.Loop]
+		l.post(letter{run: func(l *loop) bool {
+			if c := l.slab.find(ref); c != nil {
+				l.dismiss(c, ws.StatusNormalClosure, metrics.ReasonBackend, "")
+			}
+			return true
+		}}, 0)
+	}
+	if !s.stopped {
+		s.world.After(time.Duration(s.world.Rand().IntN(2000))*time.Millisecond, s.operate)
+	}
+}
+
 func (s *simulation) step() {
+	defer func() {
+		if v := recover(); v != nil {
+			s.fail("%v", v)
+		}
+	}()
 	s.world.Step()
 	s.steps++
 	for _, l := range s.loops {
@@ -157,7 +205,14 @@ func (s *simulation) sweep() {
 	open, sessions, used := len(s.listeners), int64(0), 0
 	for _, l := range s.loops {
 		used += l.slab.used
+		silent, departing := 0, 0
 		l.slab.all(func(c *client) {
+			if c.state == heading {
+				silent++
+			}
+			if c.departing() {
+				departing++
+			}
 			if c.conn.Open() {
 				open++
 				if c.upgraded {
@@ -166,6 +221,10 @@ func (s *simulation) sweep() {
 			}
 			s.look(l, c)
 		})
+		if silent != l.silent.waiting || departing != l.departing.waiting {
+			s.fail("loop %d counts %d silent clients and %d that depart, there are %d and %d", l.index,
+				l.silent.waiting, l.departing.waiting, silent, departing)
+		}
 	}
 	if got := s.world.Open(); got != open {
 		s.fail("%d descriptors are open, clients and listeners have %d", got, open)
@@ -209,6 +268,9 @@ func (s *simulation) ended() {
 	if open := s.world.Open(); open != len(s.listeners) {
 		s.fail("%d descriptors are open, of which %d listen", open, len(s.listeners))
 	}
+	if n := (&node{t: s.t, registry: s.registry}).metric("sluice_panics_total"); n > 0 {
+		s.fail("%v callbacks panicked", n)
+	}
 	for ref, c := range s.backend.conns {
 		if c.accepted && !c.gone {
 			s.fail("the backend was not told of the end of %v", ref)
@@ -235,11 +297,15 @@ func (s *simulation) stop() {
 type simulatedBackend struct {
 	*simulation
 	conns map[session.Ref]*told
+	known []session.Ref
+	// slowest is how many milliseconds an answer may take.
+	slowest int
 }
 
 // told is what the backend knows of a connection.
 type told struct {
 	accepted, gone bool
+	dismissed      bool // the operator has asked for its end
 	under          bool // an event is at the backend
 	next           uint32
 }
@@ -255,6 +321,7 @@ func (b *simulatedBackend) Send(ev *upstream.Event, late upstream.Sink) (upstrea
 	if c == nil {
 		c = new(told)
 		b.conns[from] = c
+		b.known = append(b.known, from)
 	}
 	if c.gone || c.under && ev.Type != upstream.Disconnected {
 		b.fail("%v of a connection that is gone (%t) or has another under way (%t)", ev.Type, c.gone, c.under)
@@ -281,11 +348,14 @@ func (b *simulatedBackend) Send(ev *upstream.Event, late upstream.Sink) (upstrea
 		if !c.accepted {
 			b.fail("disconnected of %v, which was not accepted", from)
 		}
+		if ev.Reason == metrics.ReasonBackend.String() && !c.dismissed {
+			b.fail("%v was closed in another's place", from)
+		}
 		c.gone = true
 		return reply, false
 	}
 	c.under = true
-	b.world.After(time.Duration(r.IntN(400))*time.Millisecond, func() {
+	b.world.After(time.Duration(r.IntN(b.slowest))*time.Millisecond, func() {
 		c.under = false
 		late.Reply(from, reply)
 	})
