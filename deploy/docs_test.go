@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"sluice/gateway/config"
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 const chart = "helm/sluice/README.md"

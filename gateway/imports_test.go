@@ -17,6 +17,8 @@ func TestImportsFollowTheCard(t *testing.T) {
 	allowed := map[string][]string{
 		"sluice":                                 {"sluice/gateway", "sluice/gateway/..."},
 		"sluice/netpoll":                         {},
+		"sluice/netpoll/netpolltest":             {"sluice/netpoll"},
+		"sluice/gateway/golden":                  {},
 		"sluice/session":                         {},
 		"sluice/metrics":                         {},
 		"sluice/gateway":                         {"sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 // shortTrial is everything with few clients, for a moment, on the gateway as it is.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 // exampleCurve is of two servers that were measured everywhere, and one that was not.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 func exampleSummary() *summary {

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 // scrape returns what Prometheus would get.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 // archived returns the content of a file of an archive, "" if it is not there.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 func TestDefaultsAreWhatIsDocumented(t *testing.T) {

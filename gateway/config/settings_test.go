@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 func TestReferenceIsComplete(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 func TestSecretsAreNotPrinted(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 	"sluice/netpoll"
 )
 

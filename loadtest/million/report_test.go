@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"sluice/internal/golden"
+	"sluice/gateway/golden"
 )
 
 // example is the report of a run in which a connection costs the gateway each bytes above the reference.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/golden"
 	"sluice/gateway/upstream"
-	"sluice/internal/golden"
 )
 
 func TestRequestsAreWhatTheContractSays(t *testing.T) {
