@@ -3,6 +3,7 @@ package gateway
 import (
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"sluice/gateway/auth"
@@ -19,7 +20,12 @@ Backends push to them below /api/hubs/; /api/openapi.json describes how.
 `
 
 // ServeHTTP answers requests on the clients' port.
+//
+// It lets others go first: a connection with many requests in its buffer is
+// answered without ever waiting, and a loop that has been woken would stand
+// behind all such connections.
 func (h *httpSide) ServeHTTP(to http.ResponseWriter, from *http.Request) {
+	runtime.Gosched()
 	if from.Method == http.MethodConnect {
 		h.turn(to)
 		return

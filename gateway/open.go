@@ -128,6 +128,7 @@ func (g *Gateway) welcomes() error {
 		return errDraining
 	case g.crowded():
 		g.metrics.Reached(metrics.LimitBuffered)
+		g.relieve() // rather than at the next tick
 		return errBusy
 	}
 	return nil
