@@ -284,7 +284,7 @@ func bearer(token string) *websocket.DialOptions {
 func TestAnExpressSDKThatWantsNoEventsFromHereGetsNone(t *testing.T) {
 	address, log := express(t, "ENDPOINTS=https://one.example,https://two.example")
 	g := start(t, backed(address)+"endpoint: https://three.example\n")
-	if _, response, err := websocket.Dial(t.Context(), g.url()+"?id=ann", nil); err == nil || response == nil || response.StatusCode != 503 {
+	if _, response, err := websocket.Dial(t.Context(), g.url()+"?id=ann", nil); err == nil || response == nil || response.StatusCode != http.StatusBadGateway {
 		t.Errorf("a client of a backend that wants no events got %v, %v", response, err)
 	}
 	if strings.Contains(log.text(), `"connect"`) {
