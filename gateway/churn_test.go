@@ -77,6 +77,7 @@ func churnOver(t *testing.T, loops int) {
 	if n.sessions.Load() != 0 || n.pending.Load() != 0 {
 		t.Errorf("%d sessions and %d others counted", n.sessions.Load(), n.pending.Load())
 	}
+	n.publish() // levels are shown at once, counts at the next tick
 	opened, closed := n.metric("sluice_handshakes_total", "result=ok"), n.metric("sluice_connections_closed_total")
 	if opened != closed || opened < float64(clients)/3 {
 		t.Errorf("%v sessions opened, %v closed, of %d clients", opened, closed, clients)

@@ -416,7 +416,9 @@ func TestBackendsLeavePlacesToNewcomers(t *testing.T) {
 		b.say(post("hello"))
 		if r := b.wantStatus(http.StatusAccepted); !r.Close {
 			kept++
+			continue
 		}
+		eventually(t, "the surplus connection has left its place", func() bool { return n.http.count.Load() == int64(kept) })
 	}
 	if kept != places*3/4 {
 		t.Errorf("%d connections are kept, want %d", kept, places*3/4)

@@ -18,7 +18,7 @@ func TestDefaultsAreWhatIsDocumented(t *testing.T) {
 	if err := Default().WriteYAML(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden.Check(t, "testdata/default.yaml", []byte(b.String()))
+	golden.Check(t, "testdata/default.yaml", b.Bytes())
 	if err := Default().Validate(); err != nil {
 		t.Errorf("the defaults are invalid: %v", err)
 	}

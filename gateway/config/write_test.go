@@ -31,7 +31,7 @@ hubs:
 	if strings.Contains(b.String(), "hunter2") {
 		t.Error("a secret is shown")
 	}
-	golden.Check(t, "testdata/secrets.yaml", []byte(b.String()))
+	golden.Check(t, "testdata/secrets.yaml", b.Bytes())
 	if c.Keys[1] != "hunter2-hunter2-2" || c.Hubs["chat"].Keys[0] != "hunter2-hunter2-4" {
 		t.Error("the configuration itself was changed")
 	}
