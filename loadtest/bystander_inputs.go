@@ -168,8 +168,8 @@ var upgradeRequest = []byte("GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: web
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
 	strings.Repeat("X-Padding: "+strings.Repeat("x", 100)+"\r\n", 57) + "\r\n")
 
-// sendRequests asks a hundred times, and reads at least the first answer before it asks again.
-func sendRequests(ctx context.Context, v *visitor) error {
+// ask writes plain requests over a connection that is kept, and waits for some answer.
+func (v *visitor) ask(ctx context.Context, requests []byte) error {
 	c := v.conn.Load()
 	if c == nil {
 		conn, err := v.dial(ctx, "tcp", v.site.address)
@@ -178,20 +178,17 @@ func sendRequests(ctx context.Context, v *visitor) error {
 		}
 		c = v.arrive(conn)
 	}
-	return v.write(c, bytes.Repeat([]byte("GET /api/openapi.json HTTP/1.1\r\nHost: example.com\r\n\r\n"), 100))
+	return v.write(c, requests)
+}
+
+// sendRequests asks a hundred times, and reads at least the first answer before it asks again.
+func sendRequests(ctx context.Context, v *visitor) error {
+	return v.ask(ctx, bytes.Repeat([]byte("GET /api/openapi.json HTTP/1.1\r\nHost: example.com\r\n\r\n"), 100))
 }
 
 // sendPush pushes to everybody of a hub whom a long filter means: nobody.
 func sendPush(ctx context.Context, v *visitor) error {
-	c := v.conn.Load()
-	if c == nil {
-		conn, err := v.dial(ctx, "tcp", v.site.address)
-		if err != nil {
-			return err
-		}
-		c = v.arrive(conn)
-	}
-	return v.write(c, pushRequest)
+	return v.ask(ctx, pushRequest)
 }
 
 var pushRequest = []byte("POST /api/hubs/default/:send?filter=" + strings.Repeat("startswith(userId,%27a%27)%20or%20", 40) +

@@ -136,7 +136,7 @@ func BenchmarkConnectAcceptClose(b *testing.B) {
 		if err := unix.Connect(fd, sa); err != nil {
 			b.Fatal(err)
 		}
-		client := connOf(fd)
+		client := ConnOf(fd)
 		server, err := l.Accept()
 		if err != nil {
 			b.Fatal(err)

@@ -17,9 +17,7 @@ type Conn struct {
 }
 
 // ConnOf returns the connection that descriptor fd is, for a [System] of one's own.
-func ConnOf(fd int) Conn { return connOf(fd) }
-
-func connOf(fd int) Conn { return Conn{int32(fd) + 1} }
+func ConnOf(fd int) Conn { return Conn{int32(fd) + 1} }
 
 // FD returns the descriptor for [Poller.Add], or -1 when c is closed.
 func (c Conn) FD() int { return int(c.fd1) - 1 }

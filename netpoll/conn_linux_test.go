@@ -264,7 +264,7 @@ func socketPair(t testing.TB) (one, other Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, other = connOf(fds[0]), connOf(fds[1])
+	one, other = ConnOf(fds[0]), ConnOf(fds[1])
 	t.Cleanup(func() { one.Close(); other.Close() })
 	return one, other
 }

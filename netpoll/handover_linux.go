@@ -52,7 +52,7 @@ func duplicate(fd int) (Conn, error) {
 	if err != nil {
 		return Conn{}, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
 	}
-	c := connOf(dup)
+	c := ConnOf(dup)
 	if err := unix.SetNonblock(dup, true); err != nil {
 		_ = c.Close()
 		return Conn{}, os.NewSyscallError("fcntl O_NONBLOCK", err)

@@ -99,7 +99,7 @@ func TestAFailedHandoverClosesTheDescriptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := connOf(fd)
+	c := ConnOf(fd)
 	if nc, err := c.NetConn(); err == nil {
 		nc.Close()
 		t.Error("NetConn of an eventfd succeeded")

@@ -58,7 +58,7 @@ func (l *Listener) Accept() (Conn, error) {
 }
 
 func (l *Listener) welcome(fd int) (Conn, error) {
-	c := connOf(fd)
+	c := ConnOf(fd)
 	if !l.deaf.Load() {
 		return c, nil
 	}

@@ -51,7 +51,7 @@ func (l *Listener) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(1024+l.fd))
 }
 
-// Inherited reports that the listener is the process's own.
+// Inherited reports false: nobody handed the listener in.
 func (l *Listener) Inherited() bool { return false }
 
 // Quiesce makes l take no new connections. Those that wait in its queue can be accepted.
