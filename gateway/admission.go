@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
-	"time"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/handshake"
@@ -44,7 +43,7 @@ func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte
 	default:
 		way := hs.clients.Way(token)
 		if way == auth.AtOnce {
-			client, err := hs.clients.Verify(token, string(l.head.Host), time.Now())
+			client, err := hs.clients.Verify(token, string(l.head.Host), l.g.kernel.wall())
 			if err != nil {
 				l.refuse(c, l.g.untrusted(err))
 				return
@@ -123,7 +122,7 @@ func (l *loop) verify(c *client, hs *hubSettings, way auth.Way, token, host stri
 		hs.clients.Await(token, host, l.g.settings.Load().awaiting, then)
 		return true
 	}
-	began := l.g.beside.try(func() { then(hs.clients.Verify(token, host, time.Now())) })
+	began := l.g.beside.try(func() { then(hs.clients.Verify(token, host, l.g.kernel.wall())) })
 	if !began {
 		l.g.metrics.Reached(metrics.LimitVerifications)
 	}

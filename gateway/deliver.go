@@ -31,7 +31,7 @@ func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) 
 	if h == nil {
 		return result, delivery.ErrNoHub
 	}
-	o := &order{hub: h, target: t, action: a, posted: time.Now()}
+	o := &order{hub: h, target: t, action: a, posted: g.uptime()}
 	if !g.resolve(o) {
 		return result, nil
 	}
@@ -122,7 +122,7 @@ type order struct {
 	one      session.Ref // the connection meant, if the target is one
 	excluded map[session.Ref]struct{}
 	plain    *session.Shared // the frame of a message, not compressed
-	posted   time.Time
+	posted   time.Duration   // on the node's clock
 }
 
 // resolve decodes the ids in an order. It is false if nobody can be meant.
@@ -219,7 +219,7 @@ func (e *errand) finish(l *loop) {
 	e.release()
 	if e.size > 0 {
 		l.mail.delivered(e.size)
-		l.metrics.Delivered(time.Since(e.posted))
+		l.metrics.Delivered(l.g.uptime() - e.posted)
 	}
 	e.answer <- e.result
 }
@@ -318,7 +318,7 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 	l.metrics.Sent(c.hub.metrics, len(m.Data))
 	var ttl session.Tick
 	if m.TTL > 0 {
-		left := m.TTL - time.Since(e.posted)
+		left := m.TTL - (l.g.uptime() - e.posted)
 		if left <= 0 {
 			l.dropped(c, metrics.DropExpired, 1)
 			return false

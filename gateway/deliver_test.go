@@ -215,7 +215,7 @@ func TestPushReachesEveryMemberWhoStaysOnce(t *testing.T) {
 				members := l.synthetic(h, count)
 				defer func() { l.disband(members) }()
 				data := make([]byte, 100)
-				o := &order{hub: h, target: delivery.Target{Kind: kind, Name: "crowd"}, action: delivery.Send{Op: ws.OpBinary, Data: data}, posted: time.Now()}
+				o := &order{hub: h, target: delivery.Target{Kind: kind, Name: "crowd"}, action: delivery.Send{Op: ws.OpBinary, Data: data}, posted: l.uptime()}
 				o.plain = session.NewShared(session.AppendFrame(nil, ws.OpBinary, data), nil)
 				size := len(o.plain.Bytes())
 				e := &errand{order: o, answer: make(chan delivery.Result, 1)}

@@ -64,7 +64,7 @@ type Gateway struct {
 	drainConfig atomic.Pointer[config.Drain]
 	budget      *session.Budget
 	relieving   atomic.Bool  // a relief is under way
-	calm        atomic.Int64 // no relief is begun before that Unix time in nanoseconds
+	calm        atomic.Int64 // no relief is begun before that, on the node's clock
 	buffered    int64
 	limit       uint64 // descriptors that the process may have, looked at once
 	ids         *session.IDKey
@@ -256,6 +256,10 @@ func (g *Gateway) mailboxBytes() (most int64) {
 	}
 	return most
 }
+
+// uptime is the node's clock, for what is compared between loops, of which each
+// has its own. Any goroutine.
+func (g *Gateway) uptime() time.Duration { return g.loops[0].uptime() }
 
 // Addr is where clients connect.
 func (g *Gateway) Addr() netip.AddrPort { return g.addr }

@@ -202,7 +202,7 @@ const horizon = 365 * 24 * time.Hour
 func (l *loop) expireWith(c *client, at time.Time) {
 	const longest = 100 * horizon // no process lives longer
 	g := c.granted()
-	g.expires, g.bounded = l.uptime()+min(max(0, time.Until(at)), longest), true
+	g.expires, g.bounded = l.uptime()+min(max(0, at.Sub(l.g.kernel.wall())), longest), true
 	ask, _, _ := l.expired(c)
 	l.wheel.Hasten(&c.timer, ask)
 }

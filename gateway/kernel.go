@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/rand"
 	"net/netip"
+	"time"
 
 	"sluice/netpoll"
 )
@@ -20,6 +21,10 @@ type kernel interface {
 	descriptors() (uint64, error)
 	// random fills p with what nobody can guess.
 	random(p []byte) error
+	// wall is the time of day, which may jump: for what others have written, as
+	// the end of a token, and for what others read. All else goes by a loop's
+	// clock.
+	wall() time.Time
 }
 
 // listener is [netpoll.Listener], or one in memory.
@@ -68,3 +73,5 @@ func (linux) random(p []byte) error {
 	_, err := rand.Read(p)
 	return err
 }
+
+func (linux) wall() time.Time { return time.Now() }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"sluice/gateway/handshake"
 	"sluice/gateway/upstream"
@@ -188,7 +187,7 @@ func (l *loop) refuseAs(c *client, e *handshake.Error, as metrics.Result) {
 	if e.Status == http.StatusServiceUnavailable {
 		again = retryAfter
 	}
-	l.out = handshake.AppendResponse(l.out[:0], e, handshake.Answer{RetryAfter: again, Date: time.Now(), Bodiless: l.bodiless})
+	l.out = handshake.AppendResponse(l.out[:0], e, handshake.Answer{RetryAfter: again, Date: l.g.kernel.wall(), Bodiless: l.bodiless})
 	l.leave(c)
 }
 

@@ -59,7 +59,7 @@ func (g *Gateway) crowded() bool {
 // relieve begins a relief, unless one is under way or there was nothing to be
 // gained a moment ago. Any goroutine.
 func (g *Gateway) relieve() {
-	if time.Now().UnixNano() < g.calm.Load() || !g.relieving.CompareAndSwap(false, true) {
+	if g.uptime() < time.Duration(g.calm.Load()) || !g.relieving.CompareAndSwap(false, true) {
 		return
 	}
 	// An eighth is to be free, and a sixteenth more than now.
@@ -90,7 +90,7 @@ func (r *relief) passed() {
 			r.pass()
 			return
 		}
-		r.g.calm.Store(time.Now().Add(calmTime).UnixNano())
+		r.g.calm.Store(int64(r.g.uptime() + calmTime))
 		r.end()
 		return
 	}

@@ -6,7 +6,7 @@ import "time"
 // clock. [NewSystem] returns the real one; package netpolltest has one in memory, whose time is virtual and whose
 // order of events a seed decides.
 //
-// All but Wake belong to the loop's goroutine, which is the one that callbacks run on, and to whoever makes the loop before
+// All but Wake and Now belong to the loop's goroutine, which is the one that callbacks run on, and to whoever makes the loop before
 // the first callback.
 type System interface {
 	// Read, Write, Writev, CloseWrite, Close and Reset are what the methods of [Conn] are.
@@ -28,7 +28,7 @@ type System interface {
 	Wake()
 	// OnTick has the loop call cb every period; due says how many periods have ended since the last call, at least 1.
 	OnTick(period time.Duration, cb func(due uint64)) error
-	// Now is the loop's clock: monotonic, from some moment on.
+	// Now is the loop's clock: monotonic, from some moment on. Any goroutine may read it.
 	Now() time.Duration
 
 	// StopTicking takes the tick out of the poller, and Mute the doorbell: both must be before Shut.

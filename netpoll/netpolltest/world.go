@@ -24,7 +24,8 @@ type World struct {
 
 	random  *rand.Rand
 	now     time.Duration
-	open    []opened // by descriptor
+	wall    time.Duration // that the time of day is ahead of now
+	open    []opened      // by descriptor
 	loops   []*system
 	flying  []*direction // what is on its way, in no order
 	agenda  agenda
@@ -50,6 +51,12 @@ func (w *World) Rand() *rand.Rand { return w.random }
 
 // Now is the virtual time.
 func (w *World) Now() time.Duration { return w.now }
+
+// Wall is the time of day. It goes on with the virtual time, but for jumps.
+func (w *World) Wall() time.Time { return time.Unix(1_800_000_000, 0).Add(w.now + w.wall) }
+
+// Jump sets the time of day forward, or back, as an administrator does. The clocks of loops do not mind.
+func (w *World) Jump(d time.Duration) { w.wall += d }
 
 // Open is how many descriptors are open.
 func (w *World) Open() (n int) {
