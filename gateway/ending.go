@@ -72,7 +72,7 @@ func (l *loop) depart(c *client) {
 
 // unhold gives up the input that was waiting.
 func (l *loop) unhold(c *client) {
-	delete(l.thirsty, c)
+	l.thirsty.delete(c)
 	if c.held == nil {
 		return
 	}

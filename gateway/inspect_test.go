@@ -108,7 +108,7 @@ func (n *node) left() string {
 			see("slots", float64(l.slab.used))
 			see("timers", float64(l.wheel.Len()))
 			see("closes that wait", float64(len(l.partings)))
-			see("remains", float64(len(l.remains)+len(l.outlines)))
+			see("remains", float64(l.remains.len()+len(l.outlines)))
 			see("stalled clients", float64(len(l.stalled)))
 		})
 	}

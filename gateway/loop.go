@@ -50,13 +50,13 @@ type loop struct {
 	silent    line // clients whose request head has not come
 	departing line // clients that were refused and have not left
 
-	stalled  map[*client]struct{}         // clients that do not read as fast as we write
-	thirsty  map[*client]session.Tick     // clients that wait for buffers, and since when
-	tight    bool                         // buffers were short at the last tick, or since
-	partings map[*client]parting          // closes that wait for an answer
-	remains  map[*client]*remains         // of sessions that have ended
-	outlines map[*client]*session.Outline // of what those of them say whose Close frame is awaited
-	traced   map[*client]*trace.Span      // handshakes under way whose head is known; nil: nothing is traced
+	stalled  map[*client]struct{}           // clients that do not read as fast as we write
+	thirsty  ordered[*client, session.Tick] // clients that wait for buffers, and since when
+	tight    bool                           // buffers were short at the last tick, or since
+	partings map[*client]parting            // closes that wait for an answer
+	remains  ordered[*client, *remains]     // of sessions that have ended
+	outlines map[*client]*session.Outline   // of what those of them say whose Close frame is awaited
+	traced   map[*client]*trace.Span        // handshakes under way whose head is known; nil: nothing is traced
 	idleHeld []*held
 	drain    *drain // nil while serving
 	over     bool   // everything was dropped; the last letters are read
@@ -78,10 +78,8 @@ func newLoop(g *Gateway, index int, sys netpoll.System, seed uint64) (l *loop, e
 		metrics: g.metrics.Loop(index),
 		random:  rand.New(rand.NewPCG(seed, uint64(index))),
 		stalled: make(map[*client]struct{}),
-		thirsty: make(map[*client]session.Tick),
 
 		partings: make(map[*client]parting),
-		remains:  make(map[*client]*remains),
 		outlines: make(map[*client]*session.Outline),
 	}
 	if g.tracer != nil {
@@ -253,7 +251,7 @@ func (l *loop) onTick(due uint64) {
 		l.relieveRemains()
 		l.g.relieve()
 	}
-	if len(l.thirsty) > 0 {
+	if l.thirsty.len() > 0 {
 		l.post(letter{run: new(quench).run}, 0)
 	}
 	if l.drain != nil {

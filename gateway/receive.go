@@ -236,14 +236,14 @@ func (l *loop) resume(c *client) {
 		if c.parked() {
 			return
 		}
-		since, thirsty := l.thirsty[c]
-		delete(l.thirsty, c)
+		since, thirsty := l.thirsty.get(c)
+		l.thirsty.delete(c)
 		p := h.buf[h.off:]
 		h.off = len(h.buf) // while it is served, nothing is left of it
 		n := l.serve(c, p)
 		if c.held == h { // nothing has ended the session meanwhile
-			if _, still := l.thirsty[c]; still && thirsty && n == 0 {
-				l.thirsty[c] = since
+			if _, still := l.thirsty.get(c); still && thirsty && n == 0 {
+				l.thirsty.set(c, since)
 			}
 			if h.off -= len(p) - n; h.off == len(h.buf) {
 				l.letGo(c)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -208,10 +209,10 @@ func (l *loop) unburden(c *client) {
 // thirst notes that c, whose input is held, waits for buffers. It goes on after
 // the next relief, or is closed when it has waited for thirstTicks.
 func (l *loop) thirst(c *client) {
-	if _, known := l.thirsty[c]; known {
+	if _, known := l.thirsty.get(c); known {
 		return
 	}
-	l.thirsty[c] = l.now
+	l.thirsty.set(c, l.now)
 	l.tight = true
 	l.g.metrics.Reached(metrics.LimitBuffered)
 	l.g.relieve()
@@ -235,9 +236,7 @@ type quench struct {
 func (q *quench) run(l *loop) bool {
 	if !q.begun {
 		q.begun = true
-		for c := range l.thirsty {
-			q.clients = append(q.clients, c)
-		}
+		q.clients = slices.Collect(l.thirsty.keys())
 	}
 	for begin := l.micros(); len(q.clients) > 0; {
 		c := q.clients[0]
@@ -252,17 +251,17 @@ func (q *quench) run(l *loop) bool {
 
 // drink goes on with a client that has waited for buffers.
 func (l *loop) drink(c *client) {
-	since, still := l.thirsty[c]
+	since, still := l.thirsty.get(c)
 	if !still {
 		return
 	}
 	defer c.guard()
 	if c.parked() { // for something else, too
-		delete(l.thirsty, c)
+		l.thirsty.delete(c)
 		return
 	}
 	l.resume(c)
-	if _, still = l.thirsty[c]; still && l.now-since >= thirstTicks && c.state == open {
+	if _, still = l.thirsty.get(c); still && l.now-since >= thirstTicks && c.state == open {
 		l.violated(c, session.ErrBudget)
 		l.flush(c)
 	}

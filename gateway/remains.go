@@ -122,15 +122,18 @@ func (l *loop) keep(c *client, p []byte) bool {
 // remain makes remains of h and of what the reader holds.
 func (l *loop) remain(c *client, h *held) {
 	budget := remainsPatience * c.hub.now.Load().config.Upstream.Budget
-	l.remains[c] = &remains{held: h, reader: c.Reader, until: l.now + 1 + ticks(config.Duration(budget))}
+	l.remains.set(c, &remains{held: h, reader: c.Reader, until: l.now + 1 + ticks(config.Duration(budget))})
 	c.Reader = session.Reader{}
 }
 
 // carryOn takes what c has left behind to its upstream, up to a message whose
 // answer has to be waited for. It reports whether an answer is waited for.
 func (l *loop) carryOn(c *client) (waits bool) {
-	for !c.waiting && l.remains[c] != nil { // an answer at once may end them
-		r := l.remains[c]
+	for !c.waiting {
+		r, ok := l.remains.get(c)
+		if !ok {
+			break // an answer at once may end them
+		}
 		if !l.now.Before(r.until) {
 			l.forsake(c, metrics.DiscardTimeout)
 			break
@@ -153,11 +156,11 @@ func (l *loop) carryOn(c *client) (waits bool) {
 
 // forsake gives up what is left of c, and counts the messages in it.
 func (l *loop) forsake(c *client, why metrics.Discard) {
-	r := l.remains[c]
-	if r == nil {
+	r, ok := l.remains.get(c)
+	if !ok {
 		return
 	}
-	delete(l.remains, c)
+	l.remains.delete(c)
 	o := r.reader.Outline()
 	o.Read(r.held.buf[r.held.off:])
 	l.metrics.Discarded(c.hub.metrics, why, o.Messages)
@@ -193,7 +196,7 @@ func (l *loop) heed(c *client, o *session.Outline, p []byte) {
 // relieveRemains gives up what those have left who are gone, while the buffers
 // of the node are almost used up: before anybody who is there has to go.
 func (l *loop) relieveRemains() {
-	for c := range l.remains {
+	for c := range l.remains.keys() {
 		if !l.g.crowded() {
 			return
 		}

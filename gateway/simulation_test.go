@@ -242,7 +242,7 @@ func (s *simulation) sweep() {
 // look holds what must be true of one client between two callbacks.
 func (s *simulation) look(l *loop, c *client) {
 	_, parting := l.partings[c]
-	_, thirsty := l.thirsty[c]
+	_, thirsty := l.thirsty.get(c)
 	if (c.state == open || c.state == heading || c.state == closing || c.state == leaving) && c.conn.Open() && !l.wheel.Armed(&c.timer) && !parting {
 		s.fail("slot %d, state %d: nothing will end it, no timer runs", c.timer.Slot, c.state)
 	}
@@ -257,9 +257,9 @@ func (s *simulation) look(l *loop, c *client) {
 // ended holds what must be left of a node whose clients have all gone.
 func (s *simulation) ended() {
 	for _, l := range s.loops {
-		if l.slab.used > 0 || len(l.stalled)+len(l.thirsty)+len(l.partings)+len(l.remains)+len(l.outlines) > 0 || l.wheel.Len() > 0 {
+		if l.slab.used > 0 || len(l.stalled)+l.thirsty.len()+len(l.partings)+l.remains.len()+len(l.outlines) > 0 || l.wheel.Len() > 0 {
 			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d partings, %d remains, %d outlines, %d timers are left", l.index,
-				l.slab.used, len(l.stalled), len(l.thirsty), len(l.partings), len(l.remains), len(l.outlines), l.wheel.Len())
+				l.slab.used, len(l.stalled), l.thirsty.len(), len(l.partings), l.remains.len(), len(l.outlines), l.wheel.Len())
 		}
 		l.context.Pool.Trim()
 	}
