@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream/webhook"
 )
 
@@ -24,23 +25,21 @@ var ledgerTime = flag.Duration("ledger", 500*time.Millisecond, "how long the bac
 // is the same in the end: every connection, message and event has ended in one
 // counter, and nothing is left.
 func TestWhateverBackendsDoEveryEventIsInOneCounter(t *testing.T) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) { testAccounts(t, loops) })
-	}
+	gatewaytest.EachLoopCount(t, testAccounts)
 }
 
 // account is a hub, its backend, and its clients.
 type account struct {
 	*visitors
 	backend *faulty
-	books   scraped // those of the gateway, in the end
+	books   gatewaytest.Scrape // those of the gateway, in the end
 }
 
 func testAccounts(t *testing.T, loops int) {
 	before := descriptors(t)
 	var accounts []*account
-	cfg := config.Default()
-	cfg.Listen, cfg.Loops, cfg.Drain = "127.0.0.1:0", loops, config.Drain{}
+	cfg := gatewaytest.Config(nil)
+	cfg.Loops = loops
 	cfg.Hubs = map[string]config.Hub{}
 	for _, f := range backendFaults() {
 		a := &account{backend: serveFaulty(t, f), visitors: &visitors{t: t, hub: f.name, strange: f.strange}}
@@ -60,10 +59,10 @@ func testAccounts(t *testing.T, loops int) {
 
 	eventually(t, "nobody and nothing is left", func() bool {
 		n.publish()
-		now := n.scrape()
+		now := gatewaytest.Gather(n.t, n.registry)
 		for _, gauge := range []string{"connections", "handshakes_in_flight", "send_queue_bytes", "parked_sessions", "buffered_bytes",
 			"upstream_in_flight", "upstream_waiting", "upstream_farewells", "upstream_attempts_in_flight"} {
-			if now.sum("sluice_"+gauge) != 0 {
+			if now.Sum("sluice_"+gauge) != 0 {
 				return false
 			}
 		}
@@ -105,7 +104,7 @@ func (n *node) audit(accounts []*account) {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "fault\tconnects\trefused\topened\tsent\tdelivered\trepeated\tclosed 1011\tclosed 1013\tdiscarded\tdisconnected\tunaccounted\t")
-	dialed, books := 0, n.scrape()
+	dialed, books := 0, gatewaytest.Gather(n.t, n.registry)
 	for _, a := range accounts {
 		a.books = books
 		dialed += a.dialed
@@ -113,7 +112,7 @@ func (n *node) audit(accounts []*account) {
 	}
 	w.Flush()
 	n.t.Logf("%d loops, %v of each fault:\n%s", len(n.loops), *ledgerTime, table.String())
-	accepted, ended := books.sum("sluice_connections_accepted_total"), books.sum("sluice_handshakes_total")
+	accepted, ended := books.Sum("sluice_connections_accepted_total"), books.Sum("sluice_handshakes_total")
 	if accepted != float64(dialed) || ended != accepted {
 		n.t.Errorf("%d clients have connected, %v were accepted, and %v handshakes ended", dialed, accepted, ended)
 	}
@@ -124,7 +123,7 @@ func (n *node) audit(accounts []*account) {
 
 // count is a metric of the hub.
 func (a *account) count(name string, labels ...string) int {
-	return int(a.books.sum("sluice_"+name+"_total", append(labels, "hub="+a.hub)...))
+	return int(a.books.Sum("sluice_"+name+"_total", append(labels, "hub="+a.hub)...))
 }
 
 // requests is how many events of a name have ended so, "": in any way.

@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/netpoll"
 	"sluice/session"
 )
@@ -24,9 +25,7 @@ import (
 // push at whoever is there. Nobody may get what was meant for somebody else,
 // and nothing may be left of them.
 func TestChurnLeavesNothingBehind(t *testing.T) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("loops=%d", loops), func(t *testing.T) { churnOver(t, loops) })
-	}
+	gatewaytest.EachLoopCount(t, churnOver)
 }
 
 func churnOver(t *testing.T, loops int) {

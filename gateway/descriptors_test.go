@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 )
 
 func TestDescriptorsAreSharedOut(t *testing.T) {
@@ -48,7 +49,7 @@ func TestDescriptorsAreSharedOut(t *testing.T) {
 // Where descriptors are few, somebody who says nothing goes before a newcomer
 // does, and the newcomer if there is nobody.
 func TestNewcomerTakesTheDescriptorOfTheOldestSilentOne(t *testing.T) {
-	eachLoopCount(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
 		session := n.dial()
 		left := n.descriptorsLeft()

@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 )
 
@@ -28,10 +29,11 @@ func drains(delay, window, timeout time.Duration) func(*config.Config) {
 }
 
 func TestDrainClosesEverySessionWith1001SpreadOverTheWindow(t *testing.T) {
-	bothSizes(t, testDrainSpreads)
+	gatewaytest.EachLoopCount(t, testDrainSpreads)
 }
 
 func testDrainSpreads(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const clients, window = 100, time.Second
 	n := start(t, func(cfg *config.Config) {
 		drains(0, window, patience)(cfg)
@@ -92,9 +94,10 @@ func testDrainSpreads(t *testing.T, loops int) {
 
 // Clients that come while the node leaves are answered or refused; none that
 // got through is reset.
-func TestNobodyIsResetByADrain(t *testing.T) { bothSizes(t, testNobodyIsReset) }
+func TestNobodyIsResetByADrain(t *testing.T) { gatewaytest.EachLoopCount(t, testNobodyIsReset) }
 
 func testNobodyIsReset(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	n := start(t, func(cfg *config.Config) {
 		drains(500*time.Millisecond, 0, patience)(cfg)
 		cfg.Loops = loops

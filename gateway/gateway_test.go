@@ -10,18 +10,16 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/echo"
 	"sluice/metrics"
@@ -38,60 +36,52 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of a test. It is no part of what is tested.
-const patience = 20 * time.Second
+const patience = gatewaytest.Patience
 
 // node is a gateway under test, on a free port of the loopback.
 type node struct {
 	*Gateway
 	t        testing.TB
 	registry *prometheus.Registry
-	log      *logBuffer
+	log      *gatewaytest.Log
 }
 
 // start serves a gateway for the test. edit changes the default configuration.
 func start(t testing.TB, edit func(*config.Config), upstreams ...upstream.Upstream) *node {
 	t.Helper()
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
-	cfg.Drain = config.Drain{}
-	if edit != nil {
-		edit(cfg)
-	}
-	n := &node{t: t, registry: prometheus.NewRegistry(), log: new(logBuffer)}
-	g, err := makeGateway(cfg, n.registry, n.log, upstreams...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.Gateway = g
-	served := make(chan error, 1)
-	go func() { served <- g.Serve() }()
-	t.Cleanup(func() {
-		g.Close()
-		if err := <-served; !errors.Is(err, ErrClosed) {
-			t.Errorf("Serve returned %v", err)
-		}
-	})
+	return startOptions(t, gatewaytest.Config(edit), func(o *Options) { o.Schemes["test"] = scheme(upstreams) })
+}
+
+// startOptions serves a gateway made of these options.
+func startOptions(t testing.TB, cfg *config.Config, edit func(*Options)) *node {
+	t.Helper()
+	n := &node{t: t, registry: prometheus.NewRegistry(), log: new(gatewaytest.Log)}
+	o := options(cfg, n.registry, n.log.Logger())
+	edit(&o)
+	n.Gateway = gatewaytest.Start(t, New, o, ErrClosed)
 	return n
 }
 
-// makeGateway makes a gateway whose scheme test: is the first of upstreams.
-func makeGateway(cfg *config.Config, r prometheus.Registerer, log io.Writer, upstreams ...upstream.Upstream) (*Gateway, error) {
-	return makeGatewayOn(linux{}, cfg, r, log, upstreams...)
-}
-
-func makeGatewayOn(k kernel, cfg *config.Config, r prometheus.Registerer, log io.Writer, upstreams ...upstream.Upstream) (*Gateway, error) {
+// options are those of a gateway that knows the scheme echo:.
+func options(cfg *config.Config, r prometheus.Registerer, log *slog.Logger) Options {
 	set := metrics.New(metrics.Options{Loops: Loops(cfg), ProtocolErrorKinds: session.Kinds()})
 	r.MustRegister(set)
-	return newOn(k, Options{
-		Config:  cfg,
-		Log:     slog.New(slog.NewTextHandler(log, nil)),
-		Metrics: set,
-		Schemes: map[string]Open{
-			"echo": echo.Open,
-			"test": func(upstream.Options) (upstream.Upstream, error) { return upstreams[0], nil },
-		},
-		Buffered: 1 << 30,
-	})
+	return Options{Config: cfg, Log: log, Metrics: set, Schemes: map[string]Open{"echo": echo.Open}, Buffered: 1 << 30}
+}
+
+// scheme opens the first of upstreams.
+func scheme(upstreams []upstream.Upstream) Open {
+	return func(upstream.Options) (upstream.Upstream, error) { return upstreams[0], nil }
+}
+
+// unserved makes a gateway that the test serves itself, if at all.
+func unserved(t testing.TB, cfg *config.Config, log *slog.Logger) *Gateway {
+	t.Helper()
+	g, err := New(options(cfg, prometheus.NewRegistry(), log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 // withUpstream makes the upstream of the default hub the one of the test.
@@ -101,81 +91,16 @@ func withUpstream(cfg *config.Config) {
 	cfg.Hubs["default"] = hub
 }
 
-// logBuffer keeps what the gateway logs.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// metric returns the sum of a metric over the series whose labels include all
-// of the given name=value pairs.
+// metric returns the sum of a metric, as [gatewaytest.Scrape] has it.
 func (n *node) metric(name string, labels ...string) float64 {
 	n.t.Helper()
-	return n.scrape().sum(name, labels...)
-}
-
-// scraped are the metrics of a moment.
-type scraped []*dto.MetricFamily
-
-func (n *node) scrape() scraped {
-	n.t.Helper()
-	families, err := n.registry.Gather()
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return families
-}
-
-// sum is what [node.metric] returns.
-func (s scraped) sum(name string, labels ...string) float64 {
-	sum := 0.0
-	for _, f := range s {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			if hasLabels(m, labels) {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			}
-		}
-	}
-	return sum
-}
-
-func hasLabels(m *dto.Metric, want []string) bool {
-	for _, w := range want {
-		found := false
-		for _, l := range m.GetLabel() {
-			found = found || l.GetName()+"="+l.GetValue() == w
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+	return gatewaytest.Gather(n.t, n.registry).Sum(name, labels...)
 }
 
 // eventually waits until ok is true.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	gatewaytest.Eventually(t, what, ok)
 }
 
 // closedFor waits until one connection has been counted as closed for reason.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -14,10 +15,10 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
@@ -156,7 +157,7 @@ func TestClientThatOnlySendsIsHeldBackAndClosed(t *testing.T) {
 }
 
 // What floods the node is cut off at a limit, in flat memory, and told why.
-func TestFloodsAreCutOff(t *testing.T) { eachLoopCount(t, testFloods) }
+func TestFloodsAreCutOff(t *testing.T) { gatewaytest.EachLoopCount(t, testFloods) }
 
 func testFloods(t *testing.T, loops int) {
 	n := start(t, func(cfg *config.Config) {
@@ -298,12 +299,7 @@ func TestEmptyLineBeforeARequestIsSkipped(t *testing.T) {
 // opened, and something else failed.
 func TestNodeCanBeClosedBeforeItServes(t *testing.T) {
 	before := descriptors(t)
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
-	n, err := makeGateway(cfg, prometheus.NewRegistry(), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := unserved(t, gatewaytest.Config(nil), slog.New(slog.DiscardHandler))
 	c, err := net.Dial("tcp", n.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +338,7 @@ func (spiteful) Send(*upstream.Event, upstream.Sink) (upstream.Reply, bool) {
 
 // The end of one session must not keep a node from ending all others.
 func TestCloseEndsEverySessionThoughTheUpstreamPanics(t *testing.T) {
-	eachLoopCount(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		n := start(t, func(cfg *config.Config) {
 			withUpstream(cfg)
 			cfg.Loops = loops
@@ -357,7 +353,7 @@ func TestCloseEndsEverySessionThoughTheUpstreamPanics(t *testing.T) {
 
 // Whoever reaches for the loops while they end is served or told that it is
 // too late, and never waits for ever.
-func TestCloseBesidePushes(t *testing.T) { eachLoopCount(t, testCloseBesidePushes) }
+func TestCloseBesidePushes(t *testing.T) { gatewaytest.EachLoopCount(t, testCloseBesidePushes) }
 
 func testCloseBesidePushes(t *testing.T, loops int) {
 	for range 10 {

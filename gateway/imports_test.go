@@ -27,6 +27,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/config":                  {"sluice/gateway/auth", "sluice/gateway/name"},
 		"sluice/gateway/dial":                    {},
 		"sluice/gateway/doctor":                  {"sluice/netpoll"},
+		"sluice/gateway/gatewaytest":             {"sluice/gateway/config"},
 		"sluice/gateway/handshake":               {},
 		"sluice/gateway/dataplane":               {"sluice/gateway/delivery", "sluice/gateway/name"},
 		"sluice/gateway/delivery":                {},

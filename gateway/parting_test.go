@@ -10,19 +10,10 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
-
-// bothSizes runs test with one loop, and with several.
-func bothSizes(t *testing.T, test func(t *testing.T, loops int)) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
-			t.Parallel() // they mostly wait
-			test(t, loops)
-		})
-	}
-}
 
 // parting counts the closes that wait for an answer.
 func (n *node) parting() (count int) {
@@ -49,7 +40,8 @@ func aside(cfg *config.Config) {
 // first who wait for none.
 func TestADrainWaitsForAnswersThatComeInTime(t *testing.T) {
 	const busy, idle = 50, 10
-	bothSizes(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		t.Parallel() // it mostly waits
 		late := newLate(upstream.Message)
 		n := start(t, func(cfg *config.Config) {
 			withUpstream(cfg)
@@ -102,7 +94,8 @@ func TestADrainWaitsForAnswersThatComeInTime(t *testing.T) {
 
 // A backend that answers nobody keeps nobody from being told.
 func TestADrainWaitsForNoAnswerForEver(t *testing.T) {
-	bothSizes(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		t.Parallel() // it mostly waits
 		late := newLate(upstream.Message)
 		n := start(t, func(cfg *config.Config) {
 			withUpstream(cfg)
@@ -186,7 +179,8 @@ func (c serverClose) start(t *testing.T, loops int, closeTime time.Duration) (n 
 func TestEveryCloseOfOursWaitsForTheAnswer(t *testing.T) {
 	for name, c := range serverCloses {
 		t.Run(name, func(t *testing.T) {
-			bothSizes(t, func(t *testing.T, loops int) {
+			gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+				t.Parallel() // it mostly waits
 				n, p, id, ev, late := c.start(t, loops, time.Hour)
 				c.do(n, id)
 				eventually(t, "the close waits", func() bool { return n.parting() == 1 })
@@ -212,7 +206,8 @@ func TestEveryCloseOfOursWaitsForTheAnswer(t *testing.T) {
 func TestNoCloseOfOursWaitsForEver(t *testing.T) {
 	for name, c := range serverCloses {
 		t.Run(name, func(t *testing.T) {
-			bothSizes(t, func(t *testing.T, loops int) {
+			gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+				t.Parallel() // it mostly waits
 				n, p, id, ev, late := c.start(t, loops, time.Second)
 				c.do(n, id)
 				eventually(t, "the close waits", func() bool { return n.parting() == 1 })

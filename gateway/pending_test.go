@@ -11,6 +11,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -71,17 +72,11 @@ func (n *node) waits(in state) (count int) {
 	return count
 }
 
-func eachLoopCount(t *testing.T, f func(*testing.T, int)) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) { f(t, loops) })
-	}
-}
-
 // However many sockets say nothing, whoever says something is served, and of
 // the silent the oldest make room.
 func TestSilentSocketsKeepNobodyOut(t *testing.T) {
 	for _, c := range []struct{ most, come int }{{8, 100}, {4096, 4200}} {
-		eachLoopCount(t, func(t *testing.T, loops int) {
+		gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 			n := start(t, func(cfg *config.Config) {
 				neighbours(cfg)
 				cfg.Loops = loops
@@ -132,7 +127,7 @@ func TestSlowConnectUpstreamKeepsNobodyElseOut(t *testing.T) {
 		{4096, 40, 40, 60}, // it is their places that are few
 		{4096, 0, 4096, 4100},
 	} {
-		eachLoopCount(t, func(t *testing.T, loops int) {
+		gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 			slow := patchy{make(chan upstream.Event, c.come)}
 			n := start(t, func(cfg *config.Config) {
 				withUpstream(cfg)
@@ -201,7 +196,7 @@ func TestManySlowHubsLeaveRoomForAnother(t *testing.T) {
 // Clients that are refused and stay keep nobody out; each has its answer.
 func TestRefusedClientsThatStayKeepNobodyOut(t *testing.T) {
 	const most, come = 8, 100
-	eachLoopCount(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		n := start(t, func(cfg *config.Config) {
 			neighbours(cfg)
 			cfg.Loops = loops

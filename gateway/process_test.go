@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 )
 
 // What concerns a whole process is tested in one of its own: this test binary
@@ -29,8 +31,7 @@ const childVariable = "GATEWAY_TEST_CHILD"
 // runChild serves a gateway until its standard input ends. A byte there begins
 // the drain, which the end of the input cuts short.
 func runChild(kind string) int {
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
+	cfg := gatewaytest.Config(nil)
 	cfg.Loops = 2
 	cfg.Drain = config.Drain{Timeout: config.Duration(patience)}
 	switch kind {
@@ -49,7 +50,7 @@ func runChild(kind string) int {
 		os.Setenv("LISTEN_FDS", "1")
 		cfg.Drain = config.Drain{Delay: config.Duration(time.Hour), Timeout: config.Duration(2 * time.Hour)}
 	}
-	g, err := makeGateway(cfg, prometheus.NewRegistry(), os.Stderr)
+	g, err := New(options(cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(os.Stderr, nil))))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

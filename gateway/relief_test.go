@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/session"
 )
 
@@ -135,14 +135,8 @@ func TestReliefLooksAtEachClientAFewTimes(t *testing.T) {
 	for _, loops := range []int{1, 4} {
 		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
 			const clients = 20_000
-			cfg := config.Default()
-			cfg.Listen = "127.0.0.1:0"
-			cfg.Loops = loops
-			log := new(logBuffer)
-			g, err := makeGateway(cfg, prometheus.NewRegistry(), log)
-			if err != nil {
-				t.Fatal(err)
-			}
+			log := new(gatewaytest.Log)
+			g := unserved(t, gatewaytest.Config(func(cfg *config.Config) { cfg.Loops = loops }), log.Logger())
 			defer g.Close()
 			weights := make(map[uint32]int)
 			for i, l := range g.loops {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -98,7 +99,8 @@ func TestWhatWasSaidBeforeTheEndReachesTheUpstream(t *testing.T) {
 				continue // what was not read before the end is thrown away
 			}
 			t.Run(fmt.Sprintf("%s, %d bytes", name, size), func(t *testing.T) {
-				bothSizes(t, func(t *testing.T, loops int) {
+				gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+					t.Parallel() // it mostly waits
 					late := newLate(upstream.Message | upstream.Disconnected)
 					n := start(t, func(cfg *config.Config) {
 						withUpstream(cfg)
@@ -166,7 +168,8 @@ func TestWhatWasSaidBeforeOurCloseReachesTheUpstream(t *testing.T) {
 	for name, c := range serverCloses {
 		for what, closeTime := range map[string]time.Duration{"after the answer": time.Hour, "without it": 500 * time.Millisecond} {
 			t.Run(name+", "+what, func(t *testing.T) {
-				bothSizes(t, func(t *testing.T, loops int) {
+				gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+					t.Parallel() // it mostly waits
 					n, p, id, ev, late := c.start(t, loops, closeTime)
 					p.send(speech(10)[len(text(utterance(0, 10))):]) // the first is a question
 					n.awaits("input waits", func(c *client) bool {
@@ -211,7 +214,8 @@ func TestACloseOfOursFindsItsAnswerWhileBuffersAreUsedUp(t *testing.T) {
 	const cut = 9 // bytes of the last message that are read before
 	for name, before := range map[string]bool{"read before": true, "read after half a frame": false} {
 		t.Run(name, func(t *testing.T) {
-			bothSizes(t, func(t *testing.T, loops int) {
+			gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+				t.Parallel() // it mostly waits
 				by := serverCloses["by the data plane"]
 				n, p, id, ev, late := by.start(t, loops, time.Hour)
 				said := text("first")
@@ -282,7 +286,8 @@ func TestWhatIsLeftOfAClientIsBounded(t *testing.T) {
 		}, metrics.DiscardUpstream},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothSizes(t, func(t *testing.T, loops int) {
+			gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+				t.Parallel() // it mostly waits
 				late := newLate(upstream.Message | upstream.Disconnected)
 				n := start(t, func(cfg *config.Config) {
 					withUpstream(cfg)

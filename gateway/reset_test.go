@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -135,7 +136,7 @@ func (n *node) drains() {
 
 // A reset ends the session at once, in whatever state, and leaves nothing
 // behind; the upstream is told once, behind the answer to the event before.
-func TestResetInEveryStateLeavesNothing(t *testing.T) { eachLoopCount(t, testResets) }
+func TestResetInEveryStateLeavesNothing(t *testing.T) { gatewaytest.EachLoopCount(t, testResets) }
 
 func testResets(t *testing.T, loops int) {
 	for _, c := range resets() {

@@ -17,6 +17,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/webhook"
 	"sluice/metrics"
@@ -198,9 +199,7 @@ func TestEveryBoundHasAMetric(t *testing.T) {
 // startWith serves a gateway whose default hub has a webhook for an upstream.
 func startWith(t testing.TB, url string, edit func(*Options)) *node {
 	t.Helper()
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
-	cfg.Drain = config.Drain{}
+	cfg := gatewaytest.Config(nil)
 	hub := cfg.Hubs["default"]
 	hub.Upstream.URL = url
 	cfg.Hubs["default"] = hub

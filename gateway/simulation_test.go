@@ -6,7 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
-	"io"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -89,7 +89,9 @@ func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	hub.Upstream.Budget = config.Duration(3 * time.Second)
 	hub.Deflate = seed%2 == 0
 	cfg.Hubs["default"] = hub
-	g, err := makeGatewayOn(simulated{w}, cfg, s.registry, io.Discard, s.backend)
+	o := options(cfg, s.registry, slog.New(slog.DiscardHandler))
+	o.Schemes["test"] = scheme([]upstream.Upstream{s.backend})
+	g, err := newOn(simulated{w}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

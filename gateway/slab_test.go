@@ -2,14 +2,12 @@ package gateway
 
 import (
 	"errors"
-	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/session"
 )
 
@@ -48,12 +46,7 @@ func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
 
 // When a loop dies nothing can be saved: Serve says why, and the process ends.
 func TestDeadLoopEndsServe(t *testing.T) {
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
-	g, err := makeGateway(cfg, prometheus.NewRegistry(), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := unserved(t, gatewaytest.Config(nil), slog.New(slog.DiscardHandler))
 	defer g.Close()
 	served := make(chan error, 1)
 	go func() { served <- g.Serve() }()

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -12,9 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
-	"sluice/metrics"
-	"sluice/session"
 )
 
 // crowdOf puts sessions without a client into a hub on the only loop, and takes
@@ -192,26 +190,21 @@ func TestNodeThatCannotBeMadeLeavesNothing(t *testing.T) {
 		restore := func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }
 		var closed atomic.Int64
 		before := descriptors(t)
-		cfg := config.Default()
-		cfg.Listen = "127.0.0.1:0"
+		cfg := gatewaytest.Config(withUpstream)
 		cfg.Loops = 4
-		withUpstream(cfg)
-		set := metrics.New(metrics.Options{Loops: cfg.Loops, ProtocolErrorKinds: session.Kinds()})
-		prometheus.NewRegistry().MustRegister(set)
-		g, err := New(Options{
-			Config: cfg, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: set, Buffered: 1 << 20,
-			Schemes: map[string]Open{"test": func(upstream.Options) (upstream.Upstream, error) {
-				// The next thing to be made are the loops.
-				next, err := syscall.Dup(0)
-				if err != nil {
-					return nil, err
-				}
-				syscall.Close(next)
-				few := limit
-				few.Cur = uint64(next) + spare
-				return closeCounter{newLate(upstream.Message), &closed}, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few)
-			}},
-		})
+		o := options(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		o.Schemes["test"] = func(upstream.Options) (upstream.Upstream, error) {
+			// The next thing to be made are the loops.
+			next, err := syscall.Dup(0)
+			if err != nil {
+				return nil, err
+			}
+			syscall.Close(next)
+			few := limit
+			few.Cur = uint64(next) + spare
+			return closeCounter{newLate(upstream.Message), &closed}, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few)
+		}
+		g, err := New(o)
 		restore()
 		if err == nil {
 			g.Close()

@@ -14,44 +14,15 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/trace"
 	"sluice/gateway/trace/tracetest"
-	"sluice/gateway/upstream/echo"
 	"sluice/metrics"
-	"sluice/session"
 )
-
-// startOptions serves a gateway made of these options.
-func startOptions(t testing.TB, cfg *config.Config, edit func(*Options)) *node {
-	t.Helper()
-	n := &node{t: t, registry: prometheus.NewRegistry(), log: new(logBuffer)}
-	o := Options{
-		Config:   cfg,
-		Log:      slog.New(slog.NewTextHandler(n.log, nil)),
-		Metrics:  metrics.New(metrics.Options{Loops: Loops(cfg), ProtocolErrorKinds: session.Kinds()}),
-		Schemes:  map[string]Open{"echo": echo.Open},
-		Buffered: 1 << 30,
-	}
-	n.registry.MustRegister(o.Metrics)
-	edit(&o)
-	g, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.Gateway = g
-	served := make(chan error, 1)
-	go func() { served <- g.Serve() }()
-	t.Cleanup(func() {
-		g.Close()
-		<-served
-	})
-	return n
-}
 
 // openTracer makes a Tracer that samples everything, and shut sends the rest.
 func openTracer(t testing.TB, url string) (tracer *trace.Tracer, shut func()) {
@@ -207,8 +178,7 @@ func wantExemplars(t *testing.T, n *node, event *tracepb.Span) {
 func TestRefusedHandshakesAreTraced(t *testing.T) {
 	receiver := tracetest.Receive(t)
 	tracer, shut := openTracer(t, receiver.URL)
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
+	cfg := gatewaytest.Config(nil)
 	cfg.Limits.Handshake = config.Duration(100 * time.Millisecond)
 	n := startOptions(t, cfg, func(o *Options) { o.Tracer = tracer })
 
@@ -265,8 +235,7 @@ func TestWithoutATracerTheBackendIsToldOfNoTrace(t *testing.T) {
 func TestTwoTraceparentsAreNone(t *testing.T) {
 	receiver := tracetest.Receive(t)
 	tracer, shut := openTracer(t, receiver.URL)
-	cfg := config.Default()
-	cfg.Listen = "127.0.0.1:0"
+	cfg := gatewaytest.Config(nil)
 	n := startOptions(t, cfg, func(o *Options) { o.Tracer = tracer })
 	const header = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333"
 	n.dial(header+"1-01", header+"2-01")
