@@ -50,7 +50,7 @@ func (d Descriptors) clients() int64 { return int64(d.Newcomers + d.HTTP + d.Con
 // descriptorsLeft is how many more descriptors clients may take. Those that the
 // upstream must still be told of count as clients.
 func (g *Gateway) descriptorsLeft() int64 {
-	return g.settings.Load().descriptors - g.sessions.Load() - g.pending.Load() - g.http.count.Load()
+	return g.settings.Load().descriptors - g.sessions.Load() - g.pending.Load() - g.http.Count()
 }
 
 // makeRoom sends away who has waited for longest until there is a descriptor for

@@ -152,7 +152,7 @@ func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) bool {
 	if !settled {
 		return false
 	}
-	g.http.shutdown(ctx)
+	g.http.Shutdown(ctx)
 	for _, ch := range empty {
 		select {
 		case <-ch:

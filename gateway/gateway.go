@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -74,7 +75,9 @@ type Gateway struct {
 	inherited   []listener
 	addr        netip.AddrPort
 	loops       []*loop
-	http        *httpSide
+	api         http.Handler // the data plane
+	http        httpServer
+	returned    atomic.Uint64 // sockets that http has given back
 
 	sessions atomic.Int64
 	places   atomic.Int64 // sessions, and the handshakes that have a place already
@@ -142,12 +145,13 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 	if g.reserve, err = k.reserve(); err != nil {
 		return nil, err
 	}
-	g.http = newHTTPSide(g)
 	listeners, err := g.listen(o.Config)
 	if err != nil {
 		return nil, err
 	}
 	g.addr = listeners[0].Addr()
+	g.api = g.newAPI()
+	g.http = k.http(g.httpOptions())
 	defer func() {
 		if err != nil {
 			closeAll(listeners)
@@ -245,8 +249,9 @@ func (g *Gateway) export() {
 	gauge("mailbox_bytes", "Bytes of pushes that wait for the fullest of the loops.", g.mailboxBytes)
 	gauge("mailbox_bytes_limit", "Bytes of pushes that may wait for one loop.",
 		func() int64 { return g.settings.Load().mailbox })
-	gauge("http_connections", "Connections that speak plain HTTP on the clients' port.", g.http.count.Load)
-	gauge("http_connections_limit", "Connections that may speak plain HTTP on the clients' port.", g.http.limit.Load)
+	gauge("http_connections", "Connections that speak plain HTTP on the clients' port.", g.http.Count)
+	gauge("http_connections_limit", "Connections that may speak plain HTTP on the clients' port.",
+		func() int64 { return g.settings.Load().http })
 }
 
 // mailboxBytes is what the fullest mailbox holds.
@@ -311,12 +316,12 @@ func (g *Gateway) Serve() error {
 	var beside sync.WaitGroup
 	done := make(chan struct{})
 	beside.Go(func() { returnMemory(done) })
-	beside.Go(func() { g.http.server.Serve(g.http) })
+	beside.Go(func() { g.http.Serve() })
 	err := <-g.ended
 	close(done)
-	g.http.drop()
+	g.http.Close()
 	beside.Wait()
-	g.http.drop() // what the HTTP server has accepted beside the first
+	g.http.Close() // what the HTTP server has accepted beside the first
 	return err
 }
 
@@ -349,8 +354,8 @@ func (g *Gateway) stop(ctx context.Context) (cut bool) {
 		cut = l.stop() || cut
 	}
 	g.halt()
-	cut = g.http.shutdown(ctx) || cut
-	g.http.drop() // after the loops, which hand sockets over to the last
+	cut = g.http.Shutdown(ctx) || cut
+	g.http.Close() // after the loops, which hand sockets over to the last
 	g.beside.close()
 	for _, h := range g.settings.Load().hubs {
 		g.retired.Go(func() { g.end(h.now.Load()) })
@@ -404,7 +409,6 @@ func (g *Gateway) configure(cfg *config.Config) error {
 	}
 	g.budget.SetLimit(buffered) // once: loops and requests take from it meanwhile
 	shares := ShareDescriptors(g.limit, cfg)
-	g.http.limit.Store(int64(shares.HTTP))
 	if wanted := cfg.Limits.Connections; wanted > shares.Connections {
 		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", shares.Connections, "descriptors", g.limit)
 	}

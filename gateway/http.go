@@ -10,10 +10,50 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sluice/gateway/dataplane"
 	"sluice/metrics"
-	"sluice/netpoll"
 )
+
+// httpOptions are what an httpSide is made of. All fields have to be set.
+type httpOptions struct {
+	// Limits are those in force. It is called for each newcomer and each head, by
+	// any goroutine.
+	Limits func() httpLimits
+	// Handler answers the requests.
+	Handler http.Handler
+	// Addr is where clients connect.
+	Addr    net.Addr
+	Metrics *metrics.Set
+	Log     *slog.Logger
+}
+
+// httpLimits bound what a peer may ask for.
+type httpLimits struct {
+	Conns    int64         // connections at a time
+	Head     int           // bytes of a request head
+	Fields   int           // header fields in it
+	HeadTime time.Duration // in which it has to come, once it has begun
+}
+
+// httpSocket is a connection that a loop gives away. The first of its methods
+// ends it for whoever holds it, but that Return comes after NetConn.
+type httpSocket interface {
+	// NetConn makes it a connection of the net package, where what comes after
+	// the bytes that were read can be read. On an error it is closed.
+	NetConn() (Conn, error)
+	// Return gives it back to the loops. Nobody may read or write what NetConn has
+	// returned any more. read is what was read of it and not answered: the head of
+	// an upgrade, and what came behind. On an error it is closed.
+	Return(read []byte) error
+	// Close closes what was not made a connection.
+	Close() error
+}
+
+// Conn is a connection of which our direction can end first, so that a peer
+// which is still sending gets its answer and no reset.
+type Conn interface {
+	net.Conn
+	CloseWrite() error
+}
 
 // httpSide serves the requests on the clients' port that are no upgrades. It
 // is a net/http server whose listener is the loops: they give it sockets whose
@@ -23,13 +63,12 @@ import (
 // the connection that has been served or heard least recently among those that
 // have shown no valid key: strangers push out each other, and nobody else.
 type httpSide struct {
-	g       *Gateway
+	// Times may be changed before the first connection is given to it.
+	Times httpTimes
+
+	httpOptions
 	server  *http.Server
-	api     http.Handler // the data plane
-	times   httpTimes
-	count   atomic.Int64 // places taken
-	limit   atomic.Int64
-	next    atomic.Uint64 // the loop that gets the next upgrade back
+	count   atomic.Int64  // places taken
 	closed  chan struct{} // by Close
 	closing sync.Once
 	drained chan struct{} // nothing is taken any more, and nothing waits
@@ -45,10 +84,10 @@ type httpSide struct {
 
 // httpTimes bound how long the peer of an HTTP connection may take.
 type httpTimes struct {
-	write  time.Duration // for one write to be taken
-	body   time.Duration // for a body, and a second more for each bodyRate that have come
-	linger time.Duration // for the rest of what is refused, so that the answer is not reset
-	drain  time.Duration // for answers under way when the node leaves
+	Write  time.Duration // for one write to be taken
+	Body   time.Duration // for a body, and a second more for each bodyRate that have come
+	Linger time.Duration // for the rest of what is refused, so that the answer is not reset
+	Drain  time.Duration // for answers under way when the node leaves
 }
 
 // bodyRate is how many bytes of a body buy it a second.
@@ -57,61 +96,61 @@ const bodyRate = 16 << 10
 // handedOver is a socket on its way to the HTTP server, and what was read of
 // it.
 type handedOver struct {
-	conn netpoll.Conn
-	read []byte
+	socket httpSocket
+	read   []byte
 }
 
-func newHTTPSide(g *Gateway) *httpSide {
+// newHTTPSide makes one that takes connections; they are answered by Serve.
+func newHTTPSide(o httpOptions) *httpSide {
 	h := &httpSide{
-		g:       g,
-		times:   httpTimes{write: 10 * time.Second, body: 10 * time.Second, linger: time.Second, drain: 3 * time.Second},
-		closed:  make(chan struct{}),
-		drained: make(chan struct{}),
-		arrived: make(chan struct{}, 1),
+		Times:       httpTimes{Write: 10 * time.Second, Body: 10 * time.Second, Linger: time.Second, Drain: 3 * time.Second},
+		httpOptions: o,
+		closed:      make(chan struct{}),
+		drained:     make(chan struct{}),
+		arrived:     make(chan struct{}, 1),
 	}
-	h.api = dataplane.Handler(dataplane.Options{
-		Node:      g,
-		Hubs:      func(name string) bool { return g.settings.Load().hub(name) != nil },
-		Authorize: g.Authorize,
-		Token:     g.token,
-		Endpoint:  func() string { return g.settings.Load().endpoint },
-		Log:       g.log,
-		MaxBody:   maxPush,
-		Budget:    pushBudget{g},
-	})
 	h.server = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    128 << 10, // httpConn knows the limit
-		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		ConnContext:       withConn,
 		ConnState:         h.noteState,
 	}
 	return h
 }
 
-// offer gives a socket to the HTTP server. It is called by a loop, never
-// blocks, and is false when there are too many: the caller keeps the socket.
-func (h *httpSide) offer(s handedOver) bool {
+// Serve answers requests until Shutdown or Close, and returns an error that is
+// never nil. It is called once.
+func (h *httpSide) Serve() error { return h.server.Serve(httpListener{h}) }
+
+// Count is how many connections have a place.
+func (h *httpSide) Count() int64 { return h.count.Load() }
+
+// Offer gives a socket to the HTTP server, and what was read of it: the head of
+// a request, and what came behind. It is called by a loop, never blocks, and is
+// false when there are too many: the caller keeps the socket.
+func (h *httpSide) Offer(s httpSocket, read []byte) bool {
 	if h.isClosed() {
 		return false
 	}
+	limit := h.Limits().Conns
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.count.Load() >= h.limit.Load() {
+	for h.count.Load() >= limit {
 		evicted := h.evict()
 		if !evicted && len(h.waiting) > 0 {
-			h.g.metrics.Reached(metrics.LimitHTTPQueue)
+			h.Metrics.Reached(metrics.LimitHTTPQueue)
 			return false
 		}
-		h.g.metrics.Reached(metrics.LimitHTTPConnections)
+		h.Metrics.Reached(metrics.LimitHTTPConnections)
 		if !evicted {
 			return false
 		}
 	}
 	h.count.Add(1)
-	h.waiting = append(h.waiting, s)
+	h.waiting = append(h.waiting, handedOver{socket: s, read: read})
 	h.wake()
 	return true
 }
@@ -138,8 +177,11 @@ func (h *httpSide) wake() {
 	}
 }
 
+// httpListener is where the server accepts what was offered.
+type httpListener struct{ *httpSide }
+
 // Accept implements net.Listener. After Close it gives out what still waits.
-func (h *httpSide) Accept() (net.Conn, error) {
+func (h httpListener) Accept() (net.Conn, error) {
 	for {
 		s, ok, evicted := h.take()
 		for _, c := range evicted {
@@ -189,15 +231,13 @@ func (h *httpSide) isDrained() bool {
 
 // seat makes a connection of a socket, which has its place already.
 func (h *httpSide) seat(s handedOver) *httpConn {
-	nc, err := s.conn.NetConn()
+	nc, err := s.socket.NetConn()
 	if err != nil {
 		h.count.Add(-1)
-		h.g.log.Warn("HTTP connection lost", "err", err)
+		h.Log.Warn("HTTP connection lost", "err", err)
 		return nil
 	}
-	// The net package has put its own in place of the listener's.
-	nc.(*net.TCPConn).SetKeepAliveConfig(keepAlive)
-	c := &httpConn{Conn: nc, side: h, buf: s.read}
+	c := &httpConn{Conn: nc, side: h, socket: s.socket, buf: s.read}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.place = h.strangers.PushBack(c)
@@ -236,7 +276,7 @@ func (h *httpSide) trust(c *httpConn) {
 func (h *httpSide) crowds(c *httpConn) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return c.trusted && int64(h.trusted.Len()) > max(1, h.limit.Load()*3/4)
+	return c.trusted && int64(h.trusted.Len()) > max(1, h.Limits().Conns*3/4)
 }
 
 // vacate frees the place of a connection. It is false if it has none any more.
@@ -262,22 +302,25 @@ func (h *httpSide) isClosed() bool {
 	}
 }
 
+// refuse takes no more sockets.
+func (h *httpSide) refuse() { h.closing.Do(func() { close(h.closed) }) }
+
 // Close implements net.Listener.
-func (h *httpSide) Close() error {
-	h.closing.Do(func() { close(h.closed) })
+func (h httpListener) Close() error {
+	h.refuse()
 	return nil
 }
 
 // Addr implements net.Listener.
-func (h *httpSide) Addr() net.Addr { return net.TCPAddrFromAddrPort(h.g.Addr()) }
+func (h httpListener) Addr() net.Addr { return h.httpOptions.Addr }
 
-// shutdown closes the connections that are idle at once, and lets requests under
+// Shutdown closes the connections that are idle at once, and lets requests under
 // way finish, for a few seconds: the rest is cut off. It reports whether that
 // hit anybody who has shown a valid key; strangers cannot hold up the end.
-func (h *httpSide) shutdown(ctx context.Context) (cut bool) {
-	ctx, cancel := context.WithTimeout(ctx, h.times.drain)
+func (h *httpSide) Shutdown(ctx context.Context) (cut bool) {
+	ctx, cancel := context.WithTimeout(ctx, h.Times.Drain)
 	defer cancel()
-	h.Close()
+	h.refuse()
 	select {
 	case <-h.drained: // whoever was handed over is known to the server
 	case <-ctx.Done():
@@ -288,13 +331,13 @@ func (h *httpSide) shutdown(ctx context.Context) (cut bool) {
 	h.mu.Lock()
 	cut = h.trusted.Len() > 0
 	h.mu.Unlock()
-	h.drop()
+	h.Close()
 	return cut
 }
 
-// drop closes what is there.
-func (h *httpSide) drop() {
-	h.Close() // before Serve has told the server of its listener, the server cannot
+// Close cuts every connection, and refuses those that come.
+func (h *httpSide) Close() {
+	h.refuse() // before Serve has told the server of its listener, the server cannot
 	h.server.Close()
 	h.mu.Lock()
 	conns := h.evicted
@@ -307,7 +350,7 @@ func (h *httpSide) drop() {
 	}
 	h.mu.Unlock()
 	for _, s := range waiting {
-		s.conn.Close()
+		s.socket.Close()
 		h.count.Add(-1)
 	}
 	for _, c := range conns {

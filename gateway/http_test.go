@@ -54,6 +54,9 @@ func (n *node) serves() {
 	}
 }
 
+// plain is what serves the requests of n that are no upgrades.
+func (n *node) plain() *httpSide { return n.http.(*httpSide) }
+
 // onLoops runs a test on one loop and on four.
 func onLoops(t *testing.T, edit func(*config.Config), test func(*testing.T, *node)) {
 	for _, loops := range []int{1, 4} {
@@ -229,7 +232,7 @@ func TestHeadOnAKeptConnectionHasATime(t *testing.T) {
 // A body has to make progress.
 func TestBodyThatDribblesIsNotWaitedFor(t *testing.T) {
 	n := start(t, withAPIKey)
-	n.http.times.body = 200 * time.Millisecond
+	n.plain().Times.Body = 200 * time.Millisecond
 	n.publish()
 	for _, say := range []string{
 		strings.TrimSuffix(post("hello"), "o"),
@@ -254,16 +257,16 @@ func TestBodyThatDribblesIsNotWaitedFor(t *testing.T) {
 // A body of any length passes if it comes: each part of it buys time.
 func TestBodyBuysTimeAsItComes(t *testing.T) {
 	n := start(t, withAPIKey)
-	n.http.times.body = 0 // it has what has come with its head
+	n.plain().Times.Body = 0 // it has what has come with its head
 	n.publish()
 	p := n.connect()
 	p.say(post(strings.Repeat("x", 4<<10)))
 	p.wantStatus(http.StatusAccepted)
-	c := &httpConn{Conn: p.Conn, side: n.http, stage: inBody, bodyDue: time.Now().Add(time.Hour)}
+	c := &httpConn{Conn: p.Conn.(*net.TCPConn), side: n.plain(), stage: inBody, bodyDue: time.Now().Add(time.Hour)}
 	due := c.bodyDue
 	q := n.connect()
 	q.say(healthCheck) // whose answer stands for a body
-	c.Conn = q.Conn
+	c.Conn = q.Conn.(*net.TCPConn)
 	c.body = longBody(t)
 	k, err := c.Read(make([]byte, 4<<10))
 	if err != nil {
@@ -287,12 +290,12 @@ func longBody(t *testing.T) handshake.Body {
 // A peer that does not read its answers is gone after a while.
 func TestAnswersThatAreNotReadEndTheConnection(t *testing.T) {
 	n := start(t, nil)
-	n.http.times.write = 200 * time.Millisecond
+	n.plain().Times.Write = 200 * time.Millisecond
 	n.publish()
 	p := n.connect()
 	go io.WriteString(p.Conn, strings.Repeat("GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 10_000))
-	eventually(t, "it is served", func() bool { return n.http.count.Load() == 1 })
-	eventually(t, "its place is free", func() bool { return n.http.count.Load() == 0 })
+	eventually(t, "it is served", func() bool { return n.http.Count() == 1 })
+	eventually(t, "its place is free", func() bool { return n.http.Count() == 0 })
 	n.settled()
 }
 
@@ -375,8 +378,8 @@ func TestStrangersDoNotKeepOthersFromTheirPlaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			onLoops(t, limited(func(l *config.Limits) { l.HTTPConnections = places }), func(t *testing.T, n *node) {
-				n.http.times.linger = time.Hour // nobody makes room but for others
-				n.http.times.write = time.Hour
+				n.plain().Times.Linger = time.Hour // nobody makes room but for others
+				n.plain().Times.Write = time.Hour
 				n.publish()
 				b := n.connect() // a backend that keeps its connection
 				b.say(post("hello"))
@@ -389,7 +392,7 @@ func TestStrangersDoNotKeepOthersFromTheirPlaces(t *testing.T) {
 						n.serves()
 					}
 				}
-				if got := n.http.count.Load(); got > places {
+				if got := n.http.Count(); got > places {
 					t.Errorf("%d places are taken, of %d", got, places)
 				}
 				n.serves()
@@ -418,7 +421,7 @@ func TestBackendsLeavePlacesToNewcomers(t *testing.T) {
 			kept++
 			continue
 		}
-		eventually(t, "the surplus connection has left its place", func() bool { return n.http.count.Load() == int64(kept) })
+		eventually(t, "the surplus connection has left its place", func() bool { return n.http.Count() == int64(kept) })
 	}
 	if kept != places*3/4 {
 		t.Errorf("%d connections are kept, want %d", kept, places*3/4)
@@ -580,12 +583,12 @@ func TestStrangersDoNotHoldADrain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
 			n := start(t, drains(0, 0, time.Hour))
-			n.http.times = httpTimes{write: time.Hour, body: time.Hour, linger: time.Hour, drain: 300 * time.Millisecond}
+			n.plain().Times = httpTimes{Write: time.Hour, Body: time.Hour, Linger: time.Hour, Drain: 300 * time.Millisecond}
 			n.publish()
 			p := n.connect()
 			go io.WriteString(p.Conn, say)
 			p.r.Peek(1)
-			eventually(t, "it is served", func() bool { return n.http.count.Load() == 1 })
+			eventually(t, "it is served", func() bool { return n.http.Count() == 1 })
 			done := make(chan error, 1)
 			go func() { done <- n.Shutdown(context.Background()) }()
 			select {
@@ -606,14 +609,17 @@ func TestDrainLetsAPushFinish(t *testing.T) {
 		drains(0, 0, patience)(cfg)
 		withAPIKey(cfg)
 	})
-	n.http.times.drain = patience
+	n.plain().Times.Drain = patience
 	n.publish()
+	idle := n.connect()
+	idle.say(healthCheck)
+	idle.wantBody(http.StatusOK, "ok\n")
 	p := n.connect()
 	p.say(strings.TrimSuffix(post("hello"), "o"))
 	eventually(t, "it is read", func() bool { return n.budget.Used() > 0 })
 	done := make(chan error, 1)
 	go func() { done <- n.Shutdown(context.Background()) }()
-	eventually(t, "nobody is taken any more", n.http.isClosed)
+	idle.wantEnd() // the server has begun to leave
 	p.say("o")
 	p.wantStatus(http.StatusAccepted)
 	if err := <-done; err != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"sluice/gateway/handshake"
-	"sluice/netpoll"
 )
 
 // httpConn is a connection of the HTTP server. It knows where each request ends,
@@ -23,8 +22,9 @@ import (
 // wait until the requests before it are answered. So net/http is given a request
 // in its place that no client can send, and whose handler is turn.
 type httpConn struct {
-	net.Conn
+	Conn
 	side    *httpSide
+	socket  httpSocket
 	place   *list.Element // side.mu's; nil: it has none any more
 	trusted bool          // side.mu's: it has shown a valid key
 
@@ -103,13 +103,13 @@ func (c *httpConn) Read(p []byte) (int, error) {
 
 // takeHead looks for the end of a head in buf. It is false if there is none yet.
 func (c *httpConn) takeHead() bool {
-	s := c.side.g.settings.Load()
+	limits := c.side.Limits()
 	end := handshake.End(c.buf, c.seen)
 	switch {
-	case end > s.head || end < 0 && len(c.buf) >= s.head:
-		c.refuse(handshake.TooLarge(c.buf[:s.head]))
+	case end > limits.Head || end < 0 && len(c.buf) >= limits.Head:
+		c.refuse(handshake.TooLarge(c.buf[:limits.Head]))
 	case end >= 0:
-		c.begin(end, s.headers)
+		c.begin(end, limits.Fields)
 	default:
 		if err := handshake.CheckPrefix(c.buf, c.seen); err != nil {
 			c.refuse(err)
@@ -117,7 +117,7 @@ func (c *httpConn) takeHead() bool {
 		}
 		if len(handshake.SkipEmptyLine(c.buf)) > 0 {
 			if c.seen == 0 { // it has begun
-				c.expect(time.Now().Add(time.Duration(s.headTime) * tick))
+				c.expect(time.Now().Add(limits.HeadTime))
 			}
 			c.seen = len(c.buf)
 		}
@@ -164,7 +164,7 @@ func (c *httpConn) enter(done bool, err error) {
 // readBody reads the rest of a body, which has to make progress.
 func (c *httpConn) readBody(p []byte) (int, error) {
 	if c.bodyDue.IsZero() {
-		c.bodyDue = time.Now().Add(c.side.times.body)
+		c.bodyDue = time.Now().Add(c.side.Times.Body)
 	}
 	c.expect(c.bodyDue)
 	read, err := c.Conn.Read(p)
@@ -191,7 +191,7 @@ func (c *httpConn) abandonBody() bool {
 		return false
 	}
 	c.closing = true
-	c.bodyDue = time.Now().Add(c.side.times.linger)
+	c.bodyDue = time.Now().Add(c.side.Times.Linger)
 	return true
 }
 
@@ -263,7 +263,7 @@ func (c *httpConn) SetDeadline(t time.Time) error {
 
 // Write writes all of p within the time that a peer has for reading it.
 func (c *httpConn) Write(p []byte) (int, error) {
-	c.Conn.SetWriteDeadline(time.Now().Add(c.side.times.write))
+	c.Conn.SetWriteDeadline(time.Now().Add(c.side.Times.Write))
 	return c.Conn.Write(p)
 }
 
@@ -271,10 +271,6 @@ func (c *httpConn) Close() error {
 	c.side.vacate(c)
 	return c.Conn.Close()
 }
-
-// CloseWrite lets the server end its direction first, so that a client which is
-// still sending gets its answer and no reset.
-func (c *httpConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
 // connKey is the context key of the connection that a request came on.
 type connKey struct{}
@@ -288,6 +284,14 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 func connOf(r *http.Request) *httpConn {
 	c, _ := r.Context().Value(connKey{}).(*httpConn)
 	return c
+}
+
+// trust gives the connection of a request that has shown a valid key a place
+// that no stranger can take. Requests of other servers have none.
+func trust(r *http.Request) {
+	if c := connOf(r); c != nil {
+		c.side.trust(c)
+	}
 }
 
 // turn takes a connection from the server: all that came before is answered.
@@ -307,7 +311,7 @@ func (h *httpSide) turn(w http.ResponseWriter) {
 	c.CloseWrite()
 	// Unread input would turn the close into a reset, which could overtake the
 	// answer.
-	c.expect(time.Now().Add(h.times.linger))
+	c.expect(time.Now().Add(h.Times.Linger))
 	io.Copy(io.Discard, io.LimitReader(c.Conn, maxDiscarded))
 }
 
@@ -322,17 +326,7 @@ func (h *httpSide) giveBack(c *httpConn) {
 		c.Conn.Close()
 		return
 	}
-	conn, err := netpoll.Detach(c.Conn.(*net.TCPConn))
-	if err != nil {
-		h.g.log.Warn("upgrade on a kept-alive connection lost", "err", err)
-		return
-	}
-	l := h.g.loops[h.next.Add(1)%uint64(len(h.g.loops))]
-	adopt := func(l *loop) bool {
-		l.adopt(conn, c.upgrade)
-		return true
-	}
-	if !l.post(letter{run: adopt}, 0) {
-		conn.Close()
+	if err := c.socket.Return(c.upgrade); err != nil {
+		h.Log.Warn("upgrade on a kept-alive connection lost", "err", err)
 	}
 }

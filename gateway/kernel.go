@@ -17,6 +17,8 @@ type kernel interface {
 	// system starts a loop. fatal is told when it is dead.
 	system(fatal func(error)) (netpoll.System, error)
 	reserve() (reserve, error)
+	// http makes what serves plain HTTP beside the loops.
+	http(o httpOptions) httpServer
 	// descriptors returns how many there may be, and makes that as many as it can.
 	descriptors() (uint64, error)
 	// random fills p with what nobody can guess.
@@ -66,6 +68,8 @@ func (linux) listen(addr string, n int, o netpoll.Options) ([]listener, error) {
 func (linux) system(fatal func(error)) (netpoll.System, error) { return netpoll.NewSystem(fatal) }
 
 func (linux) reserve() (reserve, error) { return netpoll.NewReserve() }
+
+func (linux) http(o httpOptions) httpServer { return newHTTPSide(o) }
 
 func (linux) descriptors() (uint64, error) { return netpoll.RaiseDescriptorLimit() }
 

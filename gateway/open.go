@@ -234,7 +234,7 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 		l.sys.Del(c.conn.FD())
 		c.registered = false
 	}
-	if !l.g.http.offer(handedOver{conn: c.conn, read: read}) {
+	if !l.g.http.Offer(&lent{g: l.g, sys: l.sys, conn: c.conn}, read) {
 		l.refuse(c, errBusy)
 		return
 	}

@@ -270,10 +270,10 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 	t.Run("descriptors", func(t *testing.T) {
 		n := start(t, nil)
 		left := n.descriptorsLeft()
-		n.http.count.Add(left)
+		n.pending.Add(left)
 		n.connect().wantBusy()
 		counted(t, n, metrics.LimitDescriptors)
-		n.http.count.Add(-left)
+		n.pending.Add(-left)
 	})
 	t.Run("departing connections", func(t *testing.T) {
 		n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 1 }))
@@ -354,10 +354,11 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 	})
 	t.Run("HTTP queue", func(t *testing.T) {
 		n := start(t, nil)
-		h := newHTTPSide(n.Gateway) // and nobody takes anything
-		h.limit.Store(2)
+		o := n.httpOptions()
+		o.Limits = func() httpLimits { return httpLimits{Conns: 2} }
+		h := newHTTPSide(o) // and nobody takes anything
 		for i, want := range []bool{true, true, false} {
-			if h.offer(handedOver{}) != want {
+			if h.Offer(nil, nil) != want {
 				t.Errorf("connection %d of 2 is taken: %v", i+1, !want)
 			}
 		}

@@ -45,6 +45,7 @@ type settings struct {
 	awaiting                 int   // of those, tokens that wait for the key set of an issuer
 	connections              int64 // sessions, a node
 	descriptors              int64 // of all clients together
+	http                     int64 // connections that speak plain HTTP
 	messageAge               session.Tick
 	control                  session.Rate
 	queue                    int
@@ -123,7 +124,7 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	}
 	s.early = s.interval / 16
 	shares := ShareDescriptors(g.limit, cfg)
-	s.connections, s.descriptors = int64(shares.Connections), shares.clients()
+	s.connections, s.http, s.descriptors = int64(shares.Connections), int64(shares.HTTP), shares.clients()
 	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
 	defer func() {
 		if err != nil {

@@ -44,6 +44,7 @@ func (k simulated) listen(_ string, n int, _ netpoll.Options) (all []listener, e
 func (k simulated) system(func(error)) (netpoll.System, error) { return k.world.System(), nil }
 func (k simulated) reserve() (reserve, error)                  { return k.world.Reserve(), nil }
 func (k simulated) wall() time.Time                            { return k.world.Wall() }
+func (k simulated) http(o httpOptions) httpServer              { return newHTTPSide(o) }
 func (k simulated) descriptors() (uint64, error)               { return 20_000, nil }
 
 func (k simulated) random(p []byte) error {

@@ -391,7 +391,7 @@ func TestRefusedClientIsNotReset(t *testing.T) {
 // connection: it would keep one of few from everybody else.
 func TestBodyThatNeverComesIsNotWaitedFor(t *testing.T) {
 	n := start(t, nil)
-	n.http.times.body = time.Hour
+	n.plain().Times.Body = time.Hour
 	n.publish() // by every loop, which makes it known to whoever comes next
 	p := n.connect()
 	p.say("POST /api/health HTTP/1.1\r\nHost: sluice.test\r\nContent-Length: 10\r\n\r\n")

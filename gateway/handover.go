@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"sluice/gateway/handshake"
+	"sluice/netpoll"
+)
+
+// httpServer is who serves the requests that are no upgrades: [httpSide], or
+// one in memory. It is given sockets by the loops, and gives them back.
+type httpServer interface {
+	// Serve serves until Shutdown or Close.
+	Serve() error
+	// Offer gives it a socket and what was read of it. It never blocks; false leaves
+	// the socket with the caller.
+	Offer(s httpSocket, read []byte) bool
+	// Count is how many sockets it has.
+	Count() int64
+	// Shutdown lets what is under way finish, and reports whether it has cut off
+	// anybody who was not to be.
+	Shutdown(ctx context.Context) (cut bool)
+	// Close cuts off what is there.
+	Close()
+}
+
+// httpOptions is what the requests on the clients' port that are no upgrades
+// are served by.
+func (g *Gateway) httpOptions() httpOptions {
+	return httpOptions{
+		Limits: func() httpLimits {
+			s := g.settings.Load()
+			return httpLimits{Conns: s.http, Head: s.head, Fields: s.headers, HeadTime: time.Duration(s.headTime) * tick}
+		},
+		Handler: &httpSite{
+			API: g.api,
+			Host: func(field []byte) *handshake.Error {
+				if g.settings.Load().hosts.allow(field) {
+					return nil
+				}
+				return errMisdirected
+			},
+			Hub: func(path []byte) (bool, error) {
+				_, err := g.settings.Load().route(path)
+				if err == errNoSuchHub {
+					return false, nil
+				}
+				return err == nil, err
+			},
+			Serves: func() bool { return !g.draining.Load() },
+		},
+		Addr:    net.TCPAddrFromAddrPort(g.addr),
+		Metrics: g.metrics,
+		Log:     g.log,
+	}
+}
+
+// lent is a socket that a loop gives away.
+type lent struct {
+	g    *Gateway
+	sys  netpoll.System // the loop's
+	conn netpoll.Conn   // until NetConn
+	tcp  *net.TCPConn   // from then on
+}
+
+// NetConn implements [httpSocket].
+func (s *lent) NetConn() (Conn, error) {
+	nc, err := s.conn.NetConn()
+	if err != nil {
+		return nil, err
+	}
+	s.tcp = nc.(*net.TCPConn)
+	// The net package has put its own in place of the listener's.
+	s.tcp.SetKeepAliveConfig(keepAlive)
+	return s.tcp, nil
+}
+
+// Return gives the socket to a loop whose next request is an upgrade, as proxies
+// send it that keep connections alive. It takes the same way there as an upgrade
+// that comes first.
+func (s *lent) Return(read []byte) error {
+	if s.tcp != nil {
+		conn, err := netpoll.Detach(s.tcp)
+		if err != nil {
+			return err
+		}
+		s.conn = conn
+	}
+	l := s.g.loops[s.g.returned.Add(1)%uint64(len(s.g.loops))]
+	adopt := func(l *loop) bool {
+		l.adopt(s.conn, read)
+		return true
+	}
+	if !l.post(letter{run: adopt}, 0) {
+		s.Close()
+	}
+	return nil
+}
+
+// Close implements [httpSocket].
+func (s *lent) Close() error { return s.sys.Close(&s.conn) }
