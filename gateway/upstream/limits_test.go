@@ -96,6 +96,7 @@ func TestSlowUpstreamCannotUseUpTheBudget(t *testing.T) {
 				t.Errorf("message %d to another upstream was refused", i)
 			}
 		}
+		synctest.Wait()
 		close(answer)
 		closeAll(t, slow)
 		closeAll(t, other)
