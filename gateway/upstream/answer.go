@@ -32,11 +32,10 @@ func undelivered(t Type, o metrics.Outcome) Reply {
 	return r
 }
 
-// last is the answer to p, which was attempted and has o as its end; f is why
-// there is no better one.
-func (p *pending) last(f *Failure, o metrics.Outcome) Reply {
-	r := undelivered(p.call.Type, o)
-	if p.call.Type != Connect {
+// last is the answer to p, which was given up.
+func (p *Pending) last() Reply {
+	r, f := undelivered(p.Call.Type, p.end), p.failure
+	if p.Call.Type != Connect || f == nil {
 		return r
 	}
 	switch {

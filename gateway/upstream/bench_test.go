@@ -83,7 +83,7 @@ func BenchmarkQueue(b *testing.B) {
 			now := time.Duration(0)
 			for range waiting {
 				now++
-				p := &pending{call: Call{Event: Event{Type: Message}}}
+				p := &Pending{Call: Call{Event: Event{Type: Message}}}
 				p.allow(now, 15*time.Second, 5*time.Second)
 				q.add(p)
 			}

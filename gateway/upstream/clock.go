@@ -1,14 +1,9 @@
 package upstream
 
-import (
-	"math"
-	"time"
+import "time"
 
-	"sluice/metrics"
-)
-
-// never is later than everything.
-const never time.Duration = math.MaxInt64
+// now is the time since the dispatcher was made.
+func (d *Dispatcher) now() time.Duration { return time.Since(d.epoch) }
 
 // keepTime is the goroutine that does what is to be done at a certain time.
 func (d *Dispatcher) keepTime() {
@@ -23,8 +18,7 @@ func (d *Dispatcher) keepTime() {
 	}
 }
 
-// tick does what is due: it gives up events whose budget is used up, lines up
-// those that are to be attempted again, starts the attempts, and sends idle
+// tick does what is due, starts the attempts whose time has come, and sends idle
 // workers home.
 func (d *Dispatcher) tick() {
 	d.mu.Lock()
@@ -39,58 +33,53 @@ func (d *Dispatcher) tick() {
 	d.fill()
 }
 
-// expire takes a few steps of the agenda, so that no loop waits long for the
-// lock, and reports whether there may be more.
+// expire does some of what is due, so that no loop waits long for the lock, and
+// reports whether there may be more.
 func (d *Dispatcher) expire() (more bool) {
-	var over [64]*pending
-	n := 0
+	var room [64]*Pending
 	now := d.now()
 	d.mu.Lock()
-	for range over {
-		var p *pending
-		if p, more = d.queue.step(now); !more {
-			break
-		}
-		if p != nil {
-			over[n] = p
-			n++
-		}
-	}
-	unattempted := metrics.OutcomeOverloaded
-	if d.breaker.state != metrics.StateClosed {
-		unattempted = metrics.OutcomeCircuitOpen
-	}
-	if n > 0 {
-		d.done(n)
-	}
+	over, more := d.schedule.Due(now, room[:0])
+	d.ebb()
 	d.mu.Unlock()
-	for _, p := range over[:n] {
-		r := undelivered(p.call.Type, unattempted)
-		if p.failure != nil {
-			r = p.last(p.failure, p.failure.outcome(p.call.Type))
-		}
-		d.finish(p, r, now)
+	for _, p := range over {
+		d.account.GiveUp(p, now)
 	}
 	return more
 }
 
-// arm sets the timer to what comes next, if it would fire later: something on
-// the agenda, the end of a shift, or the probe. For a probe there is always a
-// worker: the attempt whose failure opened the breaker has left one. Under the
-// lock.
-func (d *Dispatcher) arm() {
-	at := never
-	if len(d.queue.agenda) > 0 {
-		at = d.queue.agenda[0].wake
+// fill starts attempts until there are enough, or nothing waits for one: of the
+// heir, if there is one.
+func (d *Dispatcher) fill() {
+	for {
+		d.mu.Lock()
+		now := d.now()
+		next := d.schedule.Begin(now)
+		if next == nil {
+			d.arm(now)
+			heir := d.heir
+			d.mu.Unlock()
+			if heir != nil {
+				heir.fill()
+			}
+			return
+		}
+		w := d.crew.call()
+		d.mu.Unlock()
+		d.start(w, next)
 	}
+}
+
+// arm sets the timer to what comes next, if it would fire later: for the
+// schedule or the end of a shift. For a probe there is always a worker: the
+// attempt whose failure opened the breaker has left one. Under the lock.
+func (d *Dispatcher) arm(now time.Duration) {
+	at := d.schedule.Next()
 	if len(d.crew.idle) > 0 {
 		at = min(at, d.crew.end)
 	}
-	if d.breaker.state == metrics.StateOpen && !d.queue.empty() {
-		at = min(at, d.breaker.probeAt)
-	}
 	if at < d.armed {
 		d.armed = at
-		d.timer.Reset(at - d.now())
+		d.timer.Reset(at - now)
 	}
 }

@@ -238,7 +238,7 @@ func TestWorkersThatWereCalledStay(t *testing.T) {
 func TestQueueGivesItsMemoryBack(t *testing.T) {
 	q := queue{metrics: new(metrics.Upstream)}
 	for range 100_000 {
-		p := new(pending)
+		p := new(Pending)
 		p.allow(0, time.Second, time.Second)
 		q.add(p)
 	}
@@ -392,7 +392,7 @@ func TestPanicOfAProtocolIsARefusal(t *testing.T) {
 func TestIDsAreUniqueAndPlain(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 1000 {
-		id := newID()
+		id := newID(process{})
 		if len(id) != 26 || strings.Trim(id, "0123456789abcdefghijklmnopqrstuv") != "" || seen[id] {
 			t.Fatalf("id %q", id)
 		}

@@ -1,10 +1,6 @@
 package upstream
 
-import (
-	"time"
-
-	"sluice/metrics"
-)
+import "time"
 
 // MoveTo hands what waits over to u, which has taken the place of d, if u has a
 // queue: a backend that has moved is asked where it is now. Order, ids and
@@ -12,80 +8,73 @@ import (
 // made again, and events that still come here, go to u. Not called by a loop.
 func (d *Dispatcher) MoveTo(u Upstream) {
 	to, ok := u.(*Dispatcher)
-	if !ok || to == d {
+	if !ok || to == d || !d.leave(to) {
 		return
 	}
-	d.mu.Lock()
-	if d.closing || d.heir != nil {
-		d.mu.Unlock()
-		return
-	}
-	d.heir = to
-	d.breaker.metrics = metrics.NewUpstream() // the gauge is the other's now
-	d.mu.Unlock()
-	to.republish()
-	for d.moveSome(to) {
+	to.succeed()
+	for d.moveSome() {
 	}
 	to.fill()
 }
 
-// moveSome moves a few events, so that no loop waits long for a lock, and
-// reports whether there may be more.
-func (d *Dispatcher) moveSome(to *Dispatcher) (more bool) {
-	var moved [64]*pending
-	var lined [64]bool
-	n := 0
+// leave makes to the heir of d, and reports false if d has nothing to bequeath.
+func (d *Dispatcher) leave(to *Dispatcher) bool {
 	d.mu.Lock()
-	for n < len(moved) && len(d.queue.agenda) > 0 {
-		moved[n], lined[n] = d.queue.pull()
-		n++
+	defer d.mu.Unlock()
+	if !d.schedule.Leave() {
+		return false
 	}
-	if n > 0 {
-		d.done(n)
-	}
-	d.mu.Unlock()
-	for i, p := range moved[:n] {
-		d.bequeath(to, p, lined[i])
-	}
-	return n > 0
+	d.heir = to
+	return true
 }
 
-// bequeath gives p, which is out of the queue, to another dispatcher.
-func (d *Dispatcher) bequeath(to *Dispatcher, p *pending, lined bool) {
-	if !to.adopt(p, lined, d.epoch) {
-		d.finish(p, undelivered(p.call.Type, metrics.OutcomeCanceled), d.now())
+// succeed shows the breaker of d.
+func (d *Dispatcher) succeed() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.schedule.Succeed()
+}
+
+// moveSome moves a few events, so that no loop waits long for a lock, and
+// reports whether there may be more.
+func (d *Dispatcher) moveSome() (more bool) {
+	var room [64]*Pending
+	moved := room[:0]
+	d.mu.Lock()
+	for range room {
+		p := d.schedule.Pull()
+		if p == nil {
+			break
+		}
+		moved = append(moved, p)
+	}
+	d.ebb()
+	d.mu.Unlock()
+	now := d.now()
+	for _, p := range moved {
+		d.bequeath(p, now)
+	}
+	return len(moved) > 0
+}
+
+// bequeath gives p, which has left, to the heir.
+func (d *Dispatcher) bequeath(p *Pending, now time.Duration) {
+	if !d.heir.adopt(p, d.epoch) {
+		d.account.GiveUp(p, now)
 	}
 }
 
 // adopt takes p, whose times count from epoch. It reports false if d is closing.
-// What other bound p was taken under is not asked.
-func (d *Dispatcher) adopt(p *pending, lined bool, epoch time.Time) bool {
+func (d *Dispatcher) adopt(p *Pending, epoch time.Time) bool {
 	d.mu.Lock()
 	if heir := d.heir; heir != nil {
 		d.mu.Unlock()
-		return heir.adopt(p, lined, epoch)
+		return heir.adopt(p, epoch)
 	}
 	defer d.mu.Unlock()
-	if d.closing {
+	if !d.schedule.Adopt(p, epoch.Sub(d.epoch)) {
 		return false
 	}
-	shift := epoch.Sub(d.epoch)
-	p.began += shift
-	p.lastTurn += shift
-	p.deadline += shift
-	d.taken++
-	if lined {
-		d.queue.add(p)
-	} else {
-		d.queue.rest(p, p.wake+shift)
-	}
-	d.arm()
+	d.arm(d.now())
 	return true
-}
-
-// republish shows the state of the breaker.
-func (d *Dispatcher) republish() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.breaker.metrics.BreakerState(d.breaker.state)
 }

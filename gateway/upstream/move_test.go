@@ -42,7 +42,7 @@ func TestWhatWaitsMovesToTheSuccessor(t *testing.T) {
 		}
 		const held = 200
 		old.mu.Lock()
-		old.o.Config.InFlight = 2 // nothing more is begun
+		old.schedule.config.InFlight = 2 // nothing more is begun
 		old.mu.Unlock()
 		for i := range held {
 			send(t, old, message(3+i, "x"), &l)

@@ -31,34 +31,38 @@ func (l lane) limit() metrics.UpstreamLimit {
 	return metrics.LimitWaiting
 }
 
-// pending is an event that was taken and not answered yet. Times are those of
-// the dispatcher's clock.
-type pending struct {
-	call    Call
+// Pending is an event that was taken and not answered yet. Times are those of
+// the driver's clock. It is the schedule's while it waits, and the driver's
+// while it is attempted and when it has left.
+type Pending struct {
+	Call Call // what an attempt is to deliver
+
 	sink    Sink
 	share   *session.Share // that its data are charged to
 	span    trace.Span
-	failure *Failure // of the last attempt; nil: there was none yet
-	doubt   bool     // an attempt of a connect event may have been accepted
-	era     uint64   // of the breaker, when the attempt began
+	failure *Failure        // of the last attempt; nil: there was none yet
+	doubt   bool            // an attempt of a connect event may have been accepted
+	end     metrics.Outcome // how it has fared that was given up
+	era     uint64          // of the breaker, when the attempt began
 
 	began    time.Duration
 	lastTurn time.Duration // a first attempt later than this would be too short to succeed
 	deadline time.Duration
 
 	lane       lane
-	lined      bool // waits in its lane, and not for the next attempt or the end
-	prev, next *pending
+	lined      bool // belongs in its lane, and does not wait for the next attempt or the end
+	prev, next *Pending
 	wake       time.Duration // when something else becomes of it
 	place      int           // in the agenda
 }
 
-// allow sets what time p has, from began on.
-func (p *pending) allow(began, budget, timeout time.Duration) {
+// allow sets what time p has, from began on, and that it belongs in line.
+func (p *Pending) allow(began, budget, timeout time.Duration) {
 	p.began = began
 	p.deadline = began + budget
 	p.lastTurn = p.deadline - min(budget, timeout)/leastShare
-	if p.call.Type == Disconnected {
+	p.wake, p.lined = p.lastTurn, true
+	if p.Call.Type == Disconnected {
 		p.lane = farewells
 	}
 }
@@ -81,20 +85,31 @@ type queue struct {
 	farewellsFirst bool // there are no turns
 }
 
-// add puts p, which is new, at the end of its lane.
-func (q *queue) add(p *pending) {
-	q.lineUp(p)
-	q.enter(p, p.lastTurn)
+// add puts p in, which something becomes of when it wakes, and at the end of its
+// lane, if it belongs there.
+func (q *queue) add(p *Pending) {
+	if p.lined {
+		q.lanes[p.lane].push(p)
+	}
+	heap.Push(&q.agenda, p)
+	q.count(p.lane, 1)
 }
-
-// rest keeps p until due; then it goes to the end of its lane.
-func (q *queue) rest(p *pending, due time.Duration) { q.enter(p, due) }
 
 // empty reports whether nothing waits for its turn.
 func (q *queue) empty() bool { return q.lanes[clients].first == nil && q.lanes[farewells].first == nil }
 
+// weed takes those out of line that would be next and whose turn has not come
+// in time. They are still due.
+func (q *queue) weed(now time.Duration) {
+	for l := range q.lanes {
+		for p := q.lanes[l].first; p != nil && p.wake <= now; p = q.lanes[l].first {
+			q.stepOut(p)
+		}
+	}
+}
+
 // take removes the event whose turn it is. The queue is not empty.
-func (q *queue) take() *pending {
+func (q *queue) take() *Pending {
 	turn := q.last.other()
 	if q.farewellsFirst {
 		turn = farewells
@@ -108,9 +123,11 @@ func (q *queue) take() *pending {
 	return p
 }
 
-// remove takes p out, wherever it is.
-func (q *queue) remove(p *pending) {
-	q.stepOut(p)
+// remove takes p out, wherever it is. It still knows whether it belongs in line.
+func (q *queue) remove(p *Pending) {
+	if p.lined {
+		q.lanes[p.lane].remove(p)
+	}
 	heap.Remove(&q.agenda, p.place)
 	q.count(p.lane, -1)
 	if len(q.agenda) == 0 && cap(q.agenda) > keptAgenda {
@@ -124,7 +141,7 @@ const keptAgenda = 1024
 // step does the next thing that is due. It returns the event whose budget is
 // used up, which has left the queue, if it was that; more is false if nothing
 // was due.
-func (q *queue) step(now time.Duration) (over *pending, more bool) {
+func (q *queue) step(now time.Duration) (over *Pending, more bool) {
 	if len(q.agenda) == 0 || q.agenda[0].wake > now {
 		return nil, false
 	}
@@ -133,46 +150,41 @@ func (q *queue) step(now time.Duration) (over *pending, more bool) {
 	case now >= p.deadline:
 		q.remove(p)
 		return p, true
-	case p.lined: // its turn did not come in time
+	case p.lined:
 		q.stepOut(p)
 	default:
-		q.lineUp(p)
+		p.lined = true
+		q.lanes[p.lane].push(p)
+		q.expire(p)
 	}
-	p.wake = p.deadline
-	heap.Fix(&q.agenda, p.place)
 	return nil, true
 }
 
-// pull removes one, the first of a lane before those that are in none, and
-// reports whether it was in line. The queue has one.
-func (q *queue) pull() (p *pending, lined bool) {
+// pull removes one, the first of a lane before those that are in none, or
+// returns nil.
+func (q *queue) pull() (p *Pending) {
 	switch {
 	case q.lanes[clients].first != nil:
 		p = q.lanes[clients].first
 	case q.lanes[farewells].first != nil:
 		p = q.lanes[farewells].first
-	default:
+	case len(q.agenda) > 0:
 		p = q.agenda[len(q.agenda)-1]
+	default:
+		return nil
 	}
-	lined = p.lined
 	q.remove(p)
-	return p, lined
+	return p
 }
 
 // clear removes all, and returns them.
-func (q *queue) clear() []*pending {
+func (q *queue) clear() []*Pending {
 	all := q.agenda
 	for l := range lanes {
 		q.count(l, -q.waiting[l])
 	}
 	q.agenda, q.lanes = nil, [lanes]line{}
 	return all
-}
-
-func (q *queue) enter(p *pending, wake time.Duration) {
-	p.wake = wake
-	heap.Push(&q.agenda, p)
-	q.count(p.lane, 1)
 }
 
 func (q *queue) count(l lane, delta int) {
@@ -184,22 +196,23 @@ func (q *queue) count(l lane, delta int) {
 	}
 }
 
-func (q *queue) lineUp(p *pending) {
-	p.lined = true
-	q.lanes[p.lane].push(p)
+// stepOut takes p out of line, whose turn has not come in time.
+func (q *queue) stepOut(p *Pending) {
+	p.lined = false
+	q.lanes[p.lane].remove(p)
+	q.expire(p)
 }
 
-func (q *queue) stepOut(p *pending) {
-	if p.lined {
-		p.lined = false
-		q.lanes[p.lane].remove(p)
-	}
+// expire has p, which is in the agenda, given up when its budget is used up.
+func (q *queue) expire(p *Pending) {
+	p.wake = p.deadline
+	heap.Fix(&q.agenda, p.place)
 }
 
 // line is a queue from whose middle one can leave.
-type line struct{ first, last *pending }
+type line struct{ first, last *Pending }
 
-func (l *line) push(p *pending) {
+func (l *line) push(p *Pending) {
 	p.prev, p.next = l.last, nil
 	if l.last == nil {
 		l.first = p
@@ -209,7 +222,7 @@ func (l *line) push(p *pending) {
 	l.last = p
 }
 
-func (l *line) remove(p *pending) {
+func (l *line) remove(p *Pending) {
 	if p.prev == nil {
 		l.first = p.next
 	} else {
@@ -224,7 +237,7 @@ func (l *line) remove(p *pending) {
 }
 
 // agenda is a heap by wake.
-type agenda []*pending
+type agenda []*Pending
 
 func (a agenda) Len() int           { return len(a) }
 func (a agenda) Less(i, j int) bool { return a[i].wake < a[j].wake }
@@ -235,7 +248,7 @@ func (a agenda) Swap(i, j int) {
 }
 
 func (a *agenda) Push(x any) {
-	p := x.(*pending)
+	p := x.(*Pending)
 	p.place = len(*a)
 	*a = append(*a, p)
 }

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"math/rand/v2"
 	"time"
 )
 
@@ -17,47 +16,39 @@ const (
 // has. Nobody waits for it, and it is the only word of a session's end.
 const farewellPatience = 4
 
-// budget is how long an event may take from Send on.
-func (d *Dispatcher) budget(t Type) time.Duration {
-	switch t {
-	case Connect:
-		return time.Duration(d.o.Config.ConnectBudget)
-	case Disconnected:
-		return farewellPatience * time.Duration(d.o.Config.Budget)
-	}
-	return time.Duration(d.o.Config.Budget)
-}
-
-// tryAgain puts p, whose attempt has failed, aside until the next one, and
-// reports false if there will be none. Under the lock.
-func (d *Dispatcher) tryAgain(p *pending, f *Failure, now time.Duration) bool {
-	if d.aborted || now >= p.lastTurn || !d.repeats(p.call.Type, f) {
-		return false
-	}
-	if f.Verdict != nil && now+f.After > p.lastTurn {
-		return false // the client can wait as well as the event, and knows for how long
-	}
-	p.failure = f
-	d.queue.rest(p, min(now+max(pause(p.call.Attempt), f.After), p.lastTurn))
-	return true
-}
-
 // insistent are the events that arrive at least once, all others at most once
 // unless the hub wants otherwise.
 const insistent = Connected | Disconnected
 
-// repeats reports whether an event whose attempt failed so is attempted again.
-func (d *Dispatcher) repeats(t Type, f *Failure) bool {
+// repeats reports whether p, whose attempt failed so, is attempted again.
+func (s *Schedule) repeats(p *Pending, f *Failure, now time.Duration) bool {
+	switch {
+	case s.aborted || now >= p.lastTurn || !s.repeatable(p.Call.Type, f):
+		return false
+	case f.Verdict != nil && now+f.After > p.lastTurn:
+		return false // the client can wait as well as the event, and knows for how long
+	}
+	return true
+}
+
+// repeatable reports whether an event whose attempt failed so may be attempted
+// again.
+func (s *Schedule) repeatable(t Type, f *Failure) bool {
 	switch f.Kind {
 	case Unsent:
 		return true
 	case Unanswered:
-		return d.o.Config.RepeatUnanswered || d.o.Config.RepeatReset && f.Stale || t&insistent != 0
+		return s.config.RepeatUnanswered || s.config.RepeatReset && f.Stale || t&insistent != 0
 	}
 	return f.Broken && t&insistent != 0
 }
 
+// due is when p, whose attempt failed so, is to be attempted again.
+func (s *Schedule) due(p *Pending, f *Failure, now time.Duration) time.Duration {
+	return min(now+max(s.pause(p.Call.Attempt), f.After), p.lastTurn)
+}
+
 // pause is how long to wait behind an attempt, which was the nth.
-func pause(n int) time.Duration {
-	return rand.N(min(firstCeiling<<min(n-1, 10), lastCeiling))
+func (s *Schedule) pause(n int) time.Duration {
+	return time.Duration(s.random.Int64N(int64(min(firstCeiling<<min(n-1, 10), lastCeiling))))
 }

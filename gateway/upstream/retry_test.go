@@ -57,12 +57,14 @@ func TestRetriesCarryTheSameEvent(t *testing.T) {
 }
 
 func TestPausesAreSpreadUpToTheCeiling(t *testing.T) {
+	o := options()
+	s := NewSchedule(&o.Options, process{})
 	for n, ceiling := range map[int]time.Duration{
 		1: firstCeiling, 2: 2 * firstCeiling, 3: 4 * firstCeiling, 7: lastCeiling, 1000: lastCeiling,
 	} {
 		var least, most time.Duration = time.Hour, 0
 		for range 1000 {
-			p := pause(n)
+			p := s.pause(n)
 			least, most = min(least, p), max(most, p)
 		}
 		if least > ceiling/10 || most < ceiling*9/10 || most >= ceiling {

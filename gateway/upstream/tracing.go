@@ -8,32 +8,32 @@ import (
 )
 
 // begin begins the span of an event.
-func (d *Dispatcher) begin(ev *Event) trace.Span {
+func (a *Account) begin(ev *Event) trace.Span {
 	if ev.Parent == nil {
-		return d.o.Tracer.Begin(trace.Context{})
+		return a.o.Tracer.Begin(trace.Context{})
 	}
-	return d.o.Tracer.Begin(*ev.Parent)
+	return a.o.Tracer.Begin(*ev.Parent)
 }
 
 // traced records that p has ended.
-func (d *Dispatcher) traced(p *pending, o metrics.Outcome, took time.Duration) {
+func (a *Account) traced(p *Pending, o metrics.Outcome, took time.Duration) {
 	if !p.span.Sampled {
 		return
 	}
-	d.o.Tracer.Event(p.span, p.call.At, took, trace.Event{
-		Hub:        d.o.Hub,
-		Type:       p.call.Type.String(),
-		Name:       p.call.Name,
-		ID:         p.call.ID,
-		Connection: d.o.ID(p.call.From),
-		Attempts:   p.call.Attempt,
+	a.o.Tracer.Event(p.span, p.Call.At, took, trace.Event{
+		Hub:        a.o.Hub,
+		Type:       p.Call.Type.String(),
+		Name:       p.Call.Name,
+		ID:         p.Call.ID,
+		Connection: a.o.ID(p.Call.From),
+		Attempts:   p.Call.Attempt,
 		Outcome:    o.String(),
 		OK:         o == metrics.OutcomeOK,
 	})
 }
 
 // attempted records that an attempt has ended, which was the nth.
-func (d *Dispatcher) attempted(s trace.Span, took time.Duration, n int, f *Failure) {
+func (a *Account) attempted(s trace.Span, took time.Duration, n int, f *Failure) {
 	if !s.Sampled {
 		return
 	}
@@ -41,5 +41,5 @@ func (d *Dispatcher) attempted(s trace.Span, took time.Duration, n int, f *Failu
 	if f != nil {
 		failure = f.Error()
 	}
-	d.o.Tracer.Attempt(s, took, n, failure)
+	a.o.Tracer.Attempt(s, took, n, failure)
 }

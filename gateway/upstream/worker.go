@@ -9,7 +9,7 @@ import (
 // channel on which it gets its next event, or nil to go home. An idle worker
 // stays for a while: one that is new must first grow its stack, which can take
 // longer than all the rest of the dispatcher's work.
-type worker chan *pending
+type worker chan *Pending
 
 // shift is how often workers are sent home that had nothing to do since the
 // last time.
@@ -61,7 +61,7 @@ func (c *crew) discharge(now time.Duration, n int) []worker {
 
 // start has p attempted by w, or by a new worker if that is nil. Not under the
 // lock.
-func (d *Dispatcher) start(w worker, p *pending) {
+func (d *Dispatcher) start(w worker, p *Pending) {
 	if w == nil {
 		d.working.Go(func() { d.work(p) })
 		return
@@ -70,11 +70,10 @@ func (d *Dispatcher) start(w worker, p *pending) {
 }
 
 // work is a worker: it attempts p, and then what waits.
-func (d *Dispatcher) work(p *pending) {
+func (d *Dispatcher) work(p *Pending) {
 	w := make(worker, 1)
 	for p != nil {
-		r, f := d.attempt(p)
-		if p = d.settle(w, p, r, f); p == nil {
+		if p = d.attempt(w, p); p == nil {
 			p = <-w
 		}
 	}
@@ -87,21 +86,5 @@ func (d *Dispatcher) dismissAll() {
 	d.mu.Unlock()
 	for _, w := range home {
 		close(w)
-	}
-}
-
-// fill starts attempts until there are enough, or nothing waits for one.
-func (d *Dispatcher) fill() {
-	for {
-		d.mu.Lock()
-		next := d.next(d.now())
-		if next == nil {
-			d.arm()
-			d.mu.Unlock()
-			return
-		}
-		w := d.crew.call()
-		d.mu.Unlock()
-		d.start(w, next)
 	}
 }
