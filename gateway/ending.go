@@ -172,7 +172,7 @@ func (l *loop) expire(t *session.Timer) {
 	switch c.state {
 	case heading:
 		l.bodiless = c.held != nil && handshake.AsksForHead(c.held.buf)
-		l.refuse(c, errHeadTooSlow)
+		l.refuse(c, handshake.ErrHeadTooSlow)
 		l.bodiless = false
 	case open:
 		l.overdue(c)

@@ -3,7 +3,7 @@
 //
 // [New] listens, [Gateway.Serve] serves until [Gateway.Shutdown] has drained
 // the node. The files follow a frame's way: accept.go, open.go, admission.go,
-// receive.go, ask.go, send.go, and ending.go; a push comes by http.go and
+// receive.go, ask.go, send.go, and ending.go; a push comes by api.go and
 // deliver.go; loop.go is where they meet. What all of it
 // stands on is in the packages session, which does no I/O, and netpoll, which
 // does nothing else.

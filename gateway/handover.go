@@ -6,17 +6,18 @@ import (
 	"time"
 
 	"sluice/gateway/handshake"
+	"sluice/gateway/plainhttp"
 	"sluice/netpoll"
 )
 
-// httpServer is who serves the requests that are no upgrades: [httpSide], or
+// httpServer is who serves the requests that are no upgrades: [plainhttp.Server], or
 // one in memory. It is given sockets by the loops, and gives them back.
 type httpServer interface {
 	// Serve serves until Shutdown or Close.
 	Serve() error
 	// Offer gives it a socket and what was read of it. It never blocks; false leaves
 	// the socket with the caller.
-	Offer(s httpSocket, read []byte) bool
+	Offer(s plainhttp.Socket, read []byte) bool
 	// Count is how many sockets it has.
 	Count() int64
 	// Shutdown lets what is under way finish, and reports whether it has cut off
@@ -28,13 +29,13 @@ type httpServer interface {
 
 // httpOptions is what the requests on the clients' port that are no upgrades
 // are served by.
-func (g *Gateway) httpOptions() httpOptions {
-	return httpOptions{
-		Limits: func() httpLimits {
+func (g *Gateway) httpOptions() plainhttp.Options {
+	return plainhttp.Options{
+		Limits: func() plainhttp.Limits {
 			s := g.settings.Load()
-			return httpLimits{Conns: s.http, Head: s.head, Fields: s.headers, HeadTime: time.Duration(s.headTime) * tick}
+			return plainhttp.Limits{Conns: s.http, Head: s.head, Fields: s.headers, HeadTime: time.Duration(s.headTime) * tick}
 		},
-		Handler: &httpSite{
+		Handler: &plainhttp.Site{
 			API: g.api,
 			Host: func(field []byte) *handshake.Error {
 				if g.settings.Load().hosts.allow(field) {
@@ -65,8 +66,8 @@ type lent struct {
 	tcp  *net.TCPConn   // from then on
 }
 
-// NetConn implements [httpSocket].
-func (s *lent) NetConn() (Conn, error) {
+// NetConn implements [plainhttp.Socket].
+func (s *lent) NetConn() (plainhttp.Conn, error) {
 	nc, err := s.conn.NetConn()
 	if err != nil {
 		return nil, err
@@ -99,5 +100,5 @@ func (s *lent) Return(read []byte) error {
 	return nil
 }
 
-// Close implements [httpSocket].
+// Close implements [plainhttp.Socket].
 func (s *lent) Close() error { return s.sys.Close(&s.conn) }

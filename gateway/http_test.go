@@ -13,7 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
-	"sluice/gateway/handshake"
+	"sluice/gateway/plainhttp"
 )
 
 const (
@@ -55,7 +55,7 @@ func (n *node) serves() {
 }
 
 // plain is what serves the requests of n that are no upgrades.
-func (n *node) plain() *httpSide { return n.http.(*httpSide) }
+func (n *node) plain() *plainhttp.Server { return n.http.(*plainhttp.Server) }
 
 // onLoops runs a test on one loop and on four.
 func onLoops(t *testing.T, edit func(*config.Config), test func(*testing.T, *node)) {
@@ -97,7 +97,7 @@ func TestEveryRequestOfAConnectionMeetsTheSameParser(t *testing.T) {
 		"coding but chunked":   {head + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
 		"identity":             {head + "Transfer-Encoding: identity\r\n\r\n", 501},
 		"CONNECT":              {"CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n", 501},
-		"our own CONNECT":      {turnHead, 501},
+		"our own CONNECT":      {"CONNECT turn:0 HTTP/1.1\r\nHost: turn\r\n\r\n", 501},
 		"malformed Host":       {"GET /api/health HTTP/1.1\r\nHost: h:8o80\r\n\r\n", 400},
 		"no Host":              {"GET /api/health HTTP/1.1\r\n\r\n", 400},
 		"a head of 10 KiB":     {"GET /api/health HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("x", 10<<10) + "\r\n\r\n", 431},
@@ -262,29 +262,6 @@ func TestBodyBuysTimeAsItComes(t *testing.T) {
 	p := n.connect()
 	p.say(post(strings.Repeat("x", 4<<10)))
 	p.wantStatus(http.StatusAccepted)
-	c := &httpConn{Conn: p.Conn.(*net.TCPConn), side: n.plain(), stage: inBody, bodyDue: time.Now().Add(time.Hour)}
-	due := c.bodyDue
-	q := n.connect()
-	q.say(healthCheck) // whose answer stands for a body
-	c.Conn = q.Conn.(*net.TCPConn)
-	c.body = longBody(t)
-	k, err := c.Read(make([]byte, 4<<10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := c.bodyDue.Sub(due), time.Duration(k)*time.Second/bodyRate; got != want {
-		t.Errorf("%d bytes bought %v, want %v", k, got, want)
-	}
-}
-
-// longBody is a body that goes on.
-func longBody(t *testing.T) handshake.Body {
-	t.Helper()
-	var h handshake.Head
-	if err := handshake.Parse([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"), 9, &h); err != nil {
-		t.Fatal(err)
-	}
-	return h.Body()
 }
 
 // A peer that does not read its answers is gone after a while.
@@ -583,7 +560,7 @@ func TestStrangersDoNotHoldADrain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
 			n := start(t, drains(0, 0, time.Hour))
-			n.plain().Times = httpTimes{Write: time.Hour, Body: time.Hour, Linger: time.Hour, Drain: 300 * time.Millisecond}
+			n.plain().Times = plainhttp.Times{Write: time.Hour, Body: time.Hour, Linger: time.Hour, Drain: 300 * time.Millisecond}
 			n.publish()
 			p := n.connect()
 			go io.WriteString(p.Conn, say)

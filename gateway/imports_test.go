@@ -35,6 +35,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/node":                    {"sluice/gateway", "sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
 		"sluice/gateway/notify":                  {},
 		"sluice/gateway/dataplane/dataplanetest": {"sluice/gateway/delivery"},
+		"sluice/gateway/plainhttp":               {"sluice/gateway/handshake", "sluice/metrics"},
 		"sluice/gateway/remote":                  {"sluice/gateway/auth", "sluice/gateway/config", "sluice/gateway/delivery"},
 		"sluice/gateway/trace":                   {},
 		"sluice/gateway/trace/tracetest":         {},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sluice/gateway/plainhttp"
 	"sluice/netpoll"
 )
 
@@ -18,7 +19,7 @@ type kernel interface {
 	system(fatal func(error)) (netpoll.System, error)
 	reserve() (reserve, error)
 	// http makes what serves plain HTTP beside the loops.
-	http(o httpOptions) httpServer
+	http(o plainhttp.Options) httpServer
 	// descriptors returns how many there may be, and makes that as many as it can.
 	descriptors() (uint64, error)
 	// random fills p with what nobody can guess.
@@ -69,7 +70,7 @@ func (linux) system(fatal func(error)) (netpoll.System, error) { return netpoll.
 
 func (linux) reserve() (reserve, error) { return netpoll.NewReserve() }
 
-func (linux) http(o httpOptions) httpServer { return newHTTPSide(o) }
+func (linux) http(o plainhttp.Options) httpServer { return plainhttp.New(o) }
 
 func (linux) descriptors() (uint64, error) { return netpoll.RaiseDescriptorLimit() }
 

@@ -13,7 +13,6 @@ import (
 
 // Answers to request heads that are well-formed and still not welcome.
 var (
-	errHeadTooSlow  = &handshake.Error{Status: http.StatusRequestTimeout, Reason: "request head not complete in time"}
 	errNoSuchHub    = &handshake.Error{Status: http.StatusNotFound, Reason: "no such hub"}
 	errOrigin       = &handshake.Error{Status: http.StatusForbidden, Reason: "origin not allowed"}
 	errUnauthorized = &handshake.Error{

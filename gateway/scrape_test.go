@@ -18,6 +18,7 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
 	"sluice/gateway/gatewaytest"
+	"sluice/gateway/plainhttp"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/webhook"
 	"sluice/metrics"
@@ -355,8 +356,8 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 	t.Run("HTTP queue", func(t *testing.T) {
 		n := start(t, nil)
 		o := n.httpOptions()
-		o.Limits = func() httpLimits { return httpLimits{Conns: 2} }
-		h := newHTTPSide(o) // and nobody takes anything
+		o.Limits = func() plainhttp.Limits { return plainhttp.Limits{Conns: 2} }
+		h := plainhttp.New(o) // and nobody takes anything
 		for i, want := range []bool{true, true, false} {
 			if h.Offer(nil, nil) != want {
 				t.Errorf("connection %d of 2 is taken: %v", i+1, !want)

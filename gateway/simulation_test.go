@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
+	"sluice/gateway/plainhttp"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -44,7 +45,7 @@ func (k simulated) listen(_ string, n int, _ netpoll.Options) (all []listener, e
 func (k simulated) system(func(error)) (netpoll.System, error) { return k.world.System(), nil }
 func (k simulated) reserve() (reserve, error)                  { return k.world.Reserve(), nil }
 func (k simulated) wall() time.Time                            { return k.world.Wall() }
-func (k simulated) http(o httpOptions) httpServer              { return newHTTPSide(o) }
+func (k simulated) http(o plainhttp.Options) httpServer        { return plainhttp.New(o) }
 func (k simulated) descriptors() (uint64, error)               { return 20_000, nil }
 
 func (k simulated) random(p []byte) error {

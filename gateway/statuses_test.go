@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/plainhttp"
 	"sluice/metrics"
 )
 
@@ -228,7 +229,7 @@ func TestPlainHTTPIsAnswered(t *testing.T) {
 		{"HEAD", "/api/health", 200, "", "Content-Length: 3"},
 		{"GET", "/api/health?x=y", 200, "ok\n", ""},
 		{"POST", "/api/health", 405, "method not allowed\n", "Allow: GET, HEAD"},
-		{"GET", "/", 200, page, ""},
+		{"GET", "/", 200, plainhttp.Page, ""},
 		{"HEAD", "/", 200, "", ""},
 		{"DELETE", "/", 405, "method not allowed\n", "Allow: GET, HEAD"},
 		{"GET", "/nowhere", 404, "404 page not found\n", ""},
@@ -311,7 +312,7 @@ func TestUpgradeThatComesSecondLosesNothing(t *testing.T) {
 		p = n.connect()
 		p.say(stream)
 	})
-	p.wantBody(200, page)
+	p.wantBody(200, plainhttp.Page)
 	p.wantStatus(101)
 	p.want(ws.OpText, strings.Repeat("x", 50_000))
 	p.want(ws.OpText, strings.Repeat("y", last))

@@ -19,7 +19,7 @@ func (e *Error) Error() string {
 	return strconv.Itoa(e.Status) + " " + e.Reason
 }
 
-// What CheckPrefix and Parse refuse.
+// What CheckPrefix and Parse refuse, and those who wait for what they parse.
 var (
 	ErrTLS               = &Error{Status: http.StatusBadRequest, Reason: "this port speaks HTTP; TLS ends in front of it"}
 	ErrRequestLine       = &Error{Status: http.StatusBadRequest, Reason: "malformed request line"}
@@ -31,6 +31,7 @@ var (
 	ErrChunk             = &Error{Status: http.StatusBadRequest, Reason: "malformed chunk"}
 	ErrTrailer           = &Error{Status: http.StatusBadRequest, Reason: "forbidden field in Trailer"}
 	ErrExpect            = &Error{Status: http.StatusExpectationFailed, Reason: "unknown expectation"}
+	ErrHeadTooSlow       = &Error{Status: http.StatusRequestTimeout, Reason: "request head not complete in time"}
 	ErrTargetTooLong     = &Error{Status: http.StatusRequestURITooLong, Reason: "request target too long"}
 	ErrHeadTooLarge      = &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "request head too large"}
 	ErrTooManyFields     = &Error{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "too many header fields"}

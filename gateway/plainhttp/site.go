@@ -1,4 +1,4 @@
-package gateway
+package plainhttp
 
 import (
 	"io"
@@ -8,16 +8,17 @@ import (
 	"sluice/gateway/handshake"
 )
 
-const page = `This is Sluice, a WebSocket gateway.
+// Page is what there is at the root.
+const Page = `This is Sluice, a WebSocket gateway.
 
 Clients connect with a WebSocket upgrade to the path of a hub.
 Backends push to them below /api/hubs/; /api/openapi.json describes how.
 /api/health says whether the gateway serves.
 `
 
-// httpSite says what there is on the clients' port for requests that are no
+// Site says what there is on the clients' port for requests that are no
 // upgrades. All fields have to be set; any goroutine calls them.
-type httpSite struct {
+type Site struct {
 	// API is the data plane, below /api/.
 	API http.Handler
 	// Host is nil if requests with that Host field are answered.
@@ -30,7 +31,7 @@ type httpSite struct {
 }
 
 // ServeHTTP implements [http.Handler].
-func (s *httpSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	api := strings.HasPrefix(r.URL.Path, "/api/")
 	if r.URL.Path == "/api/health" { // probes have any name for us
 		s.health(w, r)
@@ -48,7 +49,7 @@ func (s *httpSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/" && r.URL.RawPath == "":
 		if allowGet(w, r) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			io.WriteString(w, page)
+			io.WriteString(w, Page)
 		}
 	default:
 		s.servePath(w, r)
@@ -56,7 +57,7 @@ func (s *httpSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // servePath answers a request for a path that only a hub could have.
-func (s *httpSite) servePath(w http.ResponseWriter, r *http.Request) {
+func (s *Site) servePath(w http.ResponseWriter, r *http.Request) {
 	switch there, err := s.Hub([]byte(r.URL.EscapedPath())); {
 	case err != nil:
 		http.Error(w, "malformed path", http.StatusBadRequest)
@@ -74,7 +75,7 @@ func (s *httpSite) servePath(w http.ResponseWriter, r *http.Request) {
 
 // health answers 200 while the node serves, for balancers that look at the
 // clients' port.
-func (s *httpSite) health(w http.ResponseWriter, r *http.Request) {
+func (s *Site) health(w http.ResponseWriter, r *http.Request) {
 	if !allowGet(w, r) {
 		return
 	}

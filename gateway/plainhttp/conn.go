@@ -1,4 +1,4 @@
-package gateway
+package plainhttp
 
 import (
 	"container/list"
@@ -14,17 +14,17 @@ import (
 	"sluice/gateway/handshake"
 )
 
-// httpConn is a connection of the HTTP server. It knows where each request ends,
+// conn is a connection of the HTTP server. It knows where each request ends,
 // and net/http reads of it only what [handshake.Parse] and [handshake.Body] have
 // let pass: the parser that sees the first head of a connection sees them all.
 //
 // What has to be answered otherwise, because it is malformed or an upgrade, must
 // wait until the requests before it are answered. So net/http is given a request
 // in its place that no client can send, and whose handler is turn.
-type httpConn struct {
+type conn struct {
 	Conn
-	side    *httpSide
-	socket  httpSocket
+	side    *Server
+	socket  Socket
 	place   *list.Element // side.mu's; nil: it has none any more
 	trusted bool          // side.mu's: it has shown a valid key
 
@@ -46,7 +46,7 @@ type httpConn struct {
 	due   time.Time // and the one that we want
 }
 
-// stage is what an httpConn reads next.
+// stage is what a conn reads next.
 type stage uint8
 
 const (
@@ -61,7 +61,7 @@ const (
 const turnHead = http.MethodConnect + " turn:0 HTTP/1.1\r\nHost: turn\r\n\r\n"
 
 // among is the list that has the place. The caller holds the lock.
-func (c *httpConn) among() *list.List {
+func (c *conn) among() *list.List {
 	if c.trusted {
 		return &c.side.trusted
 	}
@@ -70,7 +70,7 @@ func (c *httpConn) among() *list.List {
 
 // Read returns octets of the request at hand, or of the next one when its head
 // is complete and well-formed.
-func (c *httpConn) Read(p []byte) (int, error) {
+func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -102,8 +102,8 @@ func (c *httpConn) Read(p []byte) (int, error) {
 }
 
 // takeHead looks for the end of a head in buf. It is false if there is none yet.
-func (c *httpConn) takeHead() bool {
-	limits := c.side.Limits()
+func (c *conn) takeHead() bool {
+	limits := c.side.o.Limits()
 	end := handshake.End(c.buf, c.seen)
 	switch {
 	case end > limits.Head || end < 0 && len(c.buf) >= limits.Head:
@@ -127,7 +127,7 @@ func (c *httpConn) takeHead() bool {
 }
 
 // begin begins the request whose head ends there.
-func (c *httpConn) begin(end, maxFields int) {
+func (c *conn) begin(end, maxFields int) {
 	c.expect(time.Time{})
 	c.seen = 0
 	var h handshake.Head
@@ -149,7 +149,7 @@ func (c *httpConn) begin(end, maxFields int) {
 }
 
 // enter goes on after some of a body.
-func (c *httpConn) enter(done bool, err error) {
+func (c *conn) enter(done bool, err error) {
 	switch {
 	case err != nil:
 		c.stage = inError
@@ -162,7 +162,7 @@ func (c *httpConn) enter(done bool, err error) {
 }
 
 // readBody reads the rest of a body, which has to make progress.
-func (c *httpConn) readBody(p []byte) (int, error) {
+func (c *conn) readBody(p []byte) (int, error) {
 	if c.bodyDue.IsZero() {
 		c.bodyDue = time.Now().Add(c.side.Times.Body)
 	}
@@ -186,7 +186,7 @@ func (c *httpConn) readBody(p []byte) (int, error) {
 // abandonBody makes the rest of a body, if it has not come, end the connection
 // soon. It reports whether it does. It is the handler's, before the body has
 // ended.
-func (c *httpConn) abandonBody() bool {
+func (c *conn) abandonBody() bool {
 	if c.stage == inHead {
 		return false
 	}
@@ -196,7 +196,7 @@ func (c *httpConn) abandonBody() bool {
 }
 
 // refuse has an error answered when it is the turn of what is in buf.
-func (c *httpConn) refuse(err error) {
+func (c *conn) refuse(err error) {
 	if !errors.As(err, &c.refusal) {
 		c.refusal = &handshake.Error{Status: http.StatusBadRequest, Reason: "bad request"}
 	}
@@ -205,7 +205,7 @@ func (c *httpConn) refuse(err error) {
 }
 
 // await lets turn have the connection when it is the turn of what is in buf.
-func (c *httpConn) await() {
+func (c *conn) await() {
 	c.stage = inTurn
 	c.buf, c.framed = []byte(turnHead), len(turnHead)
 	c.expect(time.Time{})
@@ -213,16 +213,16 @@ func (c *httpConn) await() {
 
 // tooSlow refuses a head that has not come in time, and is false if err means
 // anything else.
-func (c *httpConn) tooSlow(err error) bool {
+func (c *conn) tooSlow(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || !c.overdue() {
 		return false
 	}
-	c.refuse(errHeadTooSlow)
+	c.refuse(handshake.ErrHeadTooSlow)
 	return true
 }
 
 // overdue reports whether it is our own deadline that has passed.
-func (c *httpConn) overdue() bool {
+func (c *conn) overdue() bool {
 	c.times.Lock()
 	defer c.times.Unlock()
 	now := time.Now()
@@ -230,7 +230,7 @@ func (c *httpConn) overdue() bool {
 }
 
 // expect sets our own deadline for what is read; the zero time lifts it.
-func (c *httpConn) expect(t time.Time) {
+func (c *conn) expect(t time.Time) {
 	c.times.Lock()
 	defer c.times.Unlock()
 	if !c.due.Equal(t) {
@@ -240,7 +240,7 @@ func (c *httpConn) expect(t time.Time) {
 }
 
 // SetReadDeadline sets the server's deadline, which ours does not lift.
-func (c *httpConn) SetReadDeadline(t time.Time) error {
+func (c *conn) SetReadDeadline(t time.Time) error {
 	c.times.Lock()
 	defer c.times.Unlock()
 	c.asked = t
@@ -248,7 +248,7 @@ func (c *httpConn) SetReadDeadline(t time.Time) error {
 }
 
 // setReadDeadline puts the earlier of the two into force.
-func (c *httpConn) setReadDeadline() error {
+func (c *conn) setReadDeadline() error {
 	if c.asked.IsZero() || !c.due.IsZero() && c.due.Before(c.asked) {
 		return c.Conn.SetReadDeadline(c.due)
 	}
@@ -256,18 +256,18 @@ func (c *httpConn) setReadDeadline() error {
 }
 
 // SetDeadline is what the server lifts all deadlines with.
-func (c *httpConn) SetDeadline(t time.Time) error {
+func (c *conn) SetDeadline(t time.Time) error {
 	c.Conn.SetWriteDeadline(t)
 	return c.SetReadDeadline(t)
 }
 
 // Write writes all of p within the time that a peer has for reading it.
-func (c *httpConn) Write(p []byte) (int, error) {
+func (c *conn) Write(p []byte) (int, error) {
 	c.Conn.SetWriteDeadline(time.Now().Add(c.side.Times.Write))
 	return c.Conn.Write(p)
 }
 
-func (c *httpConn) Close() error {
+func (c *conn) Close() error {
 	c.side.vacate(c)
 	return c.Conn.Close()
 }
@@ -281,27 +281,27 @@ func withConn(ctx context.Context, nc net.Conn) context.Context {
 
 // connOf is the connection that a request came on, nil if not by the clients'
 // port.
-func connOf(r *http.Request) *httpConn {
-	c, _ := r.Context().Value(connKey{}).(*httpConn)
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
 	return c
 }
 
-// trust gives the connection of a request that has shown a valid key a place
+// Trust gives the connection of a request that has shown a valid key a place
 // that no stranger can take. Requests of other servers have none.
-func trust(r *http.Request) {
+func Trust(r *http.Request) {
 	if c := connOf(r); c != nil {
 		c.side.trust(c)
 	}
 }
 
 // turn takes a connection from the server: all that came before is answered.
-func (h *httpSide) turn(w http.ResponseWriter) {
+func (h *Server) turn(w http.ResponseWriter) {
 	nc, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "the connection cannot be taken over", http.StatusInternalServerError)
 		return
 	}
-	c := nc.(*httpConn)
+	c := nc.(*conn)
 	if c.refusal == nil {
 		h.giveBack(c)
 		return
@@ -321,12 +321,12 @@ const maxDiscarded = 256 << 10
 // giveBack returns a socket to a loop whose next request is an upgrade, as
 // proxies send it that keep connections alive. It takes the same way there as
 // an upgrade that comes first.
-func (h *httpSide) giveBack(c *httpConn) {
+func (h *Server) giveBack(c *conn) {
 	if !h.vacate(c) { // a newcomer has got its place
 		c.Conn.Close()
 		return
 	}
 	if err := c.socket.Return(c.upgrade); err != nil {
-		h.Log.Warn("upgrade on a kept-alive connection lost", "err", err)
+		h.o.Log.Warn("upgrade on a kept-alive connection lost", "err", err)
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package plainhttp
 
 import (
 	"io"
@@ -6,12 +6,12 @@ import (
 	"runtime"
 )
 
-// ServeHTTP answers requests on the clients' port.
+// serve answers requests on the clients' port.
 //
 // It lets others go first: a connection with many requests in its buffer is
 // answered without ever waiting, and a loop that has been woken would stand
 // behind all such connections.
-func (h *httpSide) ServeHTTP(to http.ResponseWriter, from *http.Request) {
+func (h *Server) serve(to http.ResponseWriter, from *http.Request) {
 	runtime.Gosched()
 	if from.Method == http.MethodConnect {
 		h.turn(to)
@@ -25,7 +25,7 @@ func (h *httpSide) ServeHTTP(to http.ResponseWriter, from *http.Request) {
 		*r = *from
 		r.Body = w.body
 	}
-	h.Handler.ServeHTTP(w, r)
+	h.o.Handler.ServeHTTP(w, r)
 	if !w.begun {
 		w.WriteHeader(http.StatusOK)
 	}
@@ -36,7 +36,7 @@ func (h *httpSide) ServeHTTP(to http.ResponseWriter, from *http.Request) {
 // has more connections than its share: net/http would read on first.
 type answerWriter struct {
 	http.ResponseWriter
-	conn  *httpConn
+	conn  *conn
 	body  *trackedBody // nil: there is none
 	begun bool
 }
