@@ -17,6 +17,8 @@ type beside struct {
 // besideMost bounds what is under way beside the loops.
 const besideMost = 256
 
+func (b *beside) underWay() int64 { return b.active.Load() }
+
 // try runs f, unless too much is under way already.
 func (b *beside) try(f func()) bool {
 	b.mu.Lock()

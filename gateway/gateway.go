@@ -85,7 +85,7 @@ type Gateway struct {
 	pending  atomic.Int64 // clients that are no session: heads and verdicts awaited, refusals on their way
 	draining atomic.Bool
 
-	beside  beside
+	beside  workers
 	retired sync.WaitGroup  // upstreams on their way out
 	looping context.Context // ends when the loops have
 	halt    context.CancelFunc
@@ -112,6 +112,7 @@ func New(o Options) (*Gateway, error) { return newOn(linux{}, o) }
 func newOn(k kernel, o Options) (_ *Gateway, err error) {
 	g := &Gateway{
 		kernel:   k,
+		beside:   k.workers(),
 		log:      o.Log,
 		metrics:  o.Metrics,
 		tracer:   o.Tracer,
@@ -237,7 +238,7 @@ func (g *Gateway) export() {
 		func() int64 { return g.settings.Load().connections })
 	gauge("handshakes_limit", "Handshakes in flight of each kind: whose request is awaited, whose verdict is, and that were refused.",
 		func() int64 { return g.settings.Load().pending })
-	gauge("verifications_in_flight", "Tokens that are verified beside the loops.", g.beside.active.Load)
+	gauge("verifications_in_flight", "Tokens that are verified beside the loops.", g.beside.underWay)
 	gauge("draining", "1 while the node leaves service.", func() int64 {
 		if g.draining.Load() {
 			return 1
@@ -427,11 +428,9 @@ const retireTime = 5 * time.Second
 
 // retire closes what hs is done with, after some time.
 func (g *Gateway) retire(hs *hubSettings, after time.Duration) {
-	g.retired.Go(func() {
-		select {
-		case <-time.After(after):
-		case <-g.looping.Done():
-		}
+	g.retired.Add(1)
+	g.kernel.later(g.looping, after, func() {
+		defer g.retired.Done()
 		g.end(hs)
 	})
 }

@@ -33,6 +33,17 @@ type roster struct {
 	_      [64]byte // loops change theirs without disturbing each other
 }
 
+// makeRosters makes a roster for each of so many loops, seeded as the kernel
+// wants it.
+func makeRosters(loops int, seed uint64) []roster {
+	all := make([]roster, loops)
+	for i := range all {
+		all[i].users.Seed(seed)
+		all[i].groups.Seed(seed)
+	}
+	return all
+}
+
 // roster returns the one that c belongs to.
 func (c *client) roster() *roster { return &c.hub.rosters[c.loop.index] }
 

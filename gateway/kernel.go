@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"net/netip"
 	"time"
 
+	"sluice/gateway/auth"
 	"sluice/gateway/plainhttp"
 	"sluice/netpoll"
 )
@@ -24,10 +26,19 @@ type kernel interface {
 	descriptors() (uint64, error)
 	// random fills p with what nobody can guess.
 	random(p []byte) error
+	// hashing is what the indexes of users and groups are seeded with; 0: each
+	// with a seed of its own, which nobody can guess.
+	hashing() uint64
 	// wall is the time of day, which may jump: for what others have written, as
 	// the end of a token, and for what others read. All else goes by a loop's
 	// clock.
 	wall() time.Time
+	// workers run what would keep a loop waiting.
+	workers() workers
+	// verifier makes what verifies tokens; previous is what it replaces, or nil.
+	verifier(o auth.ClientsOptions, previous verifier) (verifier, error)
+	// later has f called, once, beside the loops: when d has passed, or ctx ends.
+	later(ctx context.Context, d time.Duration, f func())
 }
 
 // listener is [netpoll.Listener], or one in memory.
@@ -46,6 +57,23 @@ type reserve interface {
 	Refuse(l netpoll.Acceptor, response []byte) error
 	Refill() error
 	Close() error
+}
+
+// workers are [beside], or what a simulation calls when it likes.
+type workers interface {
+	// try has f called beside the loops, unless too much is under way already.
+	try(f func()) bool
+	underWay() int64
+	// close waits for what is under way, and refuses everything from now on.
+	close()
+}
+
+// verifier is [auth.Clients], or one whose key sets a simulation knows.
+type verifier interface {
+	Way(token string) auth.Way
+	Verify(token, host string, now time.Time) (*auth.Client, error)
+	Await(token, host string, most int, then func(*auth.Client, error))
+	Close()
 }
 
 // linux is the machine that the process runs on.
@@ -77,6 +105,29 @@ func (linux) descriptors() (uint64, error) { return netpoll.RaiseDescriptorLimit
 func (linux) random(p []byte) error {
 	_, err := rand.Read(p)
 	return err
+}
+
+func (linux) hashing() uint64 { return 0 }
+
+func (linux) workers() workers { return new(beside) }
+
+func (linux) verifier(o auth.ClientsOptions, previous verifier) (verifier, error) {
+	o.Previous, _ = previous.(*auth.Clients)
+	c, err := auth.NewClients(o)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (linux) later(ctx context.Context, d time.Duration, f func()) {
+	go waitAndCall(ctx, d, f)
+}
+
+// waitAndCall is the goroutine of later, whose end f tells.
+func waitAndCall(ctx context.Context, d time.Duration, f func()) {
+	sleep(ctx, d)
+	f()
 }
 
 func (linux) wall() time.Time { return time.Now() }

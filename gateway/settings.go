@@ -75,7 +75,7 @@ type hubSettings struct {
 	upstream  upstream.Upstream
 	traits    upstream.Traits
 	keys      *auth.Keys
-	clients   *auth.Clients
+	clients   verifier
 	expire    bool // sessions end with their tokens
 	anonymous bool
 	tokenless bool // nobody's tokens could be verified
@@ -131,10 +131,11 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 			r.discard()
 		}
 	}()
-	for name, hc := range cfg.Hubs {
+	for _, name := range slices.Sorted(maps.Keys(cfg.Hubs)) {
+		hc := cfg.Hubs[name]
 		h := g.hubs[name]
 		if h == nil {
-			h = &hub{name: name, metrics: g.metrics.Hub(name), rosters: make([]roster, g.metrics.Loops())}
+			h = &hub{name: name, metrics: g.metrics.Hub(name), rosters: makeRosters(g.metrics.Loops(), g.kernel.hashing())}
 			r.added = append(r.added, h)
 		}
 		hs, err := g.reviseHub(r, h, cfg, hc)
@@ -243,10 +244,11 @@ func (g *Gateway) openClients(r *revision, h *hub, hs, old *hubSettings) (err er
 		issuers = append(issuers, auth.Issuer{Name: name, Issuer: i.Issuer, JWKS: i.JWKS, Audience: i.Audience, Algorithms: i.Algorithms})
 	}
 	o := auth.ClientsOptions{Hub: h.name, Keys: hs.keys, Issuers: issuers, Endpoint: hs.endpoint, Log: g.log}
+	var previous verifier
 	if old != nil {
-		o.Previous = old.clients
+		previous = old.clients
 	}
-	hs.clients, err = auth.NewClients(o)
+	hs.clients, err = g.kernel.verifier(o, previous)
 	if err != nil {
 		return err
 	}
@@ -284,7 +286,8 @@ func (g *Gateway) openUpstream(r *revision, h *hub, hs *hubSettings) error {
 
 // enact puts r into force. It returns what nobody needs any more.
 func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
-	for name, h := range g.hubs {
+	for _, name := range slices.Sorted(maps.Keys(g.hubs)) {
+		h := g.hubs[name]
 		if r.settings.hubs[name] == nil {
 			gone := *h.now.Load()
 			gone.gone = true
@@ -292,7 +295,9 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 			retired = append(retired, &gone)
 		}
 	}
-	for h, hs := range r.next {
+	for _, name := range slices.Sorted(maps.Keys(r.settings.hubs)) {
+		h := r.settings.hubs[name]
+		hs := r.next[h]
 		if !hs.traits.Inline {
 			h.metrics.ExportUpstream(true)
 		}

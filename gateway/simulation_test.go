@@ -7,6 +7,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,10 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
-	"sluice/gateway/plainhttp"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
-	"sluice/netpoll"
 	"sluice/netpoll/netpolltest"
 	"sluice/session"
 )
@@ -27,33 +30,6 @@ var (
 	simulationSeeds = flag.Int("seeds", 60, "`number` of seeds to be simulated, for each number of loops")
 	simulationOps   = flag.Int("ops", 3000, "`steps` of a simulation before its clients leave")
 )
-
-// simulated is a machine in memory.
-type simulated struct{ world *netpolltest.World }
-
-func (k simulated) listen(_ string, n int, _ netpoll.Options) (all []listener, err error) {
-	for range n {
-		l, err := k.world.Listen()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, l)
-	}
-	return all, nil
-}
-
-func (k simulated) system(func(error)) (netpoll.System, error) { return k.world.System(), nil }
-func (k simulated) reserve() (reserve, error)                  { return k.world.Reserve(), nil }
-func (k simulated) wall() time.Time                            { return k.world.Wall() }
-func (k simulated) http(o plainhttp.Options) httpServer        { return plainhttp.New(o) }
-func (k simulated) descriptors() (uint64, error)               { return 20_000, nil }
-
-func (k simulated) random(p []byte) error {
-	for i := range p {
-		p[i] = byte(k.world.Rand().Uint32())
-	}
-	return nil
-}
 
 // simulation is a node in a world, with its clients and its backend.
 type simulation struct {
@@ -73,6 +49,7 @@ type simulation struct {
 // simulate makes the world that seed decides, with so many loops.
 func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	w := netpolltest.New(seed)
+	w.Cost = 40 * time.Microsecond << w.Rand().IntN(8)
 	w.Room = 200 + w.Rand().IntN(4000)
 	s := &simulation{t: t, world: w, seed: seed, registry: prometheus.NewRegistry()}
 	s.backend = &simulatedBackend{simulation: s, conns: make(map[session.Ref]*told), slowest: 400}
@@ -93,7 +70,7 @@ func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	cfg.Hubs["default"] = hub
 	o := options(cfg, s.registry, slog.New(slog.DiscardHandler))
 	o.Schemes["test"] = scheme([]upstream.Upstream{s.backend})
-	g, err := newOn(simulated{w}, o)
+	g, err := newOn(&simulated{world: w}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,18 +372,48 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// traceOf runs a seed, and returns the hash of all that has happened.
+func traceOf(t *testing.T, seed uint64, loops int) uint64 {
+	s := simulate(t, seed, loops)
+	sum := fnv.New64a()
+	s.world.Trace = func(format string, args ...any) { fmt.Fprintf(sum, format+"\n", args...) }
+	s.run(*simulationOps)
+	s.stop()
+	return sum.Sum64()
+}
+
 func TestSimulationOfASeedRepeatsItself(t *testing.T) {
-	trace := func(seed uint64) uint64 {
-		s := simulate(t, seed, 4)
-		sum := fnv.New64a()
-		s.world.Trace = func(format string, args ...any) { fmt.Fprintf(sum, format+"\n", args...) }
-		s.run(*simulationOps)
-		s.stop()
-		return sum.Sum64()
-	}
 	for seed := range uint64(4) {
-		if a, b := trace(seed), trace(seed); a != b {
+		if a, b := traceOf(t, seed, 4), traceOf(t, seed, 4); a != b {
 			t.Errorf("seed %d: trace %x, and then %x", seed, a, b)
 		}
+	}
+}
+
+// Two processes have other addresses, other seeds of maps and of the runtime's
+// scheduler, and other times of day.
+func TestSimulationOfASeedIsTheSameInTwoProcesses(t *testing.T) {
+	const child = "SIMULATION_CHILD"
+	if os.Getenv(child) != "" {
+		for seed := range uint64(8) {
+			fmt.Printf("trace of seed %d: %x\n", seed, traceOf(t, seed, 1+int(seed%4)))
+		}
+		return
+	}
+	run := func() string {
+		cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-ops", strconv.Itoa(*simulationOps))
+		cmd.Env = append(os.Environ(), child+"=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.Join(regexp.MustCompile(`(?m)^trace of seed .*$`).FindAllString(string(out), -1), "\n")
+	}
+	first, second := run(), run()
+	if strings.Count(first, "trace of seed") != 8 {
+		t.Fatalf("a process says %q", first)
+	}
+	if first != second {
+		t.Errorf("one process says\n%s\nand another\n%s", first, second)
 	}
 }

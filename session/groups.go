@@ -35,6 +35,9 @@ type membership struct {
 	at uint32
 }
 
+// Seed is what [Users.Seed] is.
+func (g *Groups) Seed(seed uint64) { g.groups.fixed = seed }
+
 // Join makes m a member of the group, and reports whether that is news. The
 // group keeps a copy of the name. The time grows with the groups that m is in.
 func (g *Groups) Join(m *Member, name string) bool {

@@ -23,10 +23,12 @@ type entry[T any] interface {
 //
 // One goroutine owns a table; any other may ask may. What they share is the
 // shape, the directory, and the marks of each bucket, all of them atomic, and
-// the seed, which is written once before the first shape is published. The zero
+// the seeds, which are written once before the first shape is published. The zero
 // table is ready for use.
 type table[T any, P entry[T]] struct {
 	seed maphash.Seed
+	// fixed, if not zero, is used in place of seed.
+	fixed uint64
 	// shape is the number of buckets in its lower half; the upper half counts
 	// the changes, so that no two shapes within 2^32 changes are equal.
 	shape     atomic.Uint64
@@ -65,7 +67,23 @@ func place(hash, n uint32) uint32 {
 }
 
 // sum is the hash of a name. Owner only, or once a shape has been seen.
-func (t *table[T, P]) sum(name string) uint32 { return uint32(maphash.String(t.seed, name)) }
+func (t *table[T, P]) sum(name string) uint32 {
+	if t.fixed != 0 {
+		return fixedSum(t.fixed, name)
+	}
+	return uint32(maphash.String(t.seed, name))
+}
+
+// fixedSum is a hash that is the same in every process (FNV-1a, and the
+// finalizer of MurmurHash3: place takes the lowest bits).
+func fixedSum(seed uint64, name string) uint32 {
+	h := seed
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 1099511628211
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	return uint32(h ^ h>>33)
+}
 
 // may reports whether there may be an entry of that name. Any goroutine; it
 // takes no lock and waits for nobody.

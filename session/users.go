@@ -10,6 +10,12 @@ type Users struct {
 	sessions int
 }
 
+// Seed has names hashed by a seed that is known, so that May answers
+// the same in every process: for simulations. Whoever knows the seed can choose
+// names that are slow to find. 0, as without Seed: one that nobody knows. It must
+// be called before anything else.
+func (u *Users) Seed(seed uint64) { u.firsts.fixed = seed }
+
 // Add makes m known as a session of m.User, which must not be empty. A user may
 // have any number of them. m must not be in a Users already.
 func (u *Users) Add(m *Member) {

@@ -19,6 +19,9 @@ type World struct {
 	// Room is how many bytes a direction of a connection holds that nobody has read. Connections keep what was in force when
 	// they were made.
 	Room int
+	// Cost, if not zero, is how much time a loop may need between two readings of its clock: each reading lets some of it
+	// go by, as the seed decides.
+	Cost time.Duration
 	// Trace, if not nil, is told everything that happens: two runs of one seed tell the same.
 	Trace func(format string, args ...any)
 
@@ -57,6 +60,9 @@ func (w *World) Wall() time.Time { return time.Unix(1_800_000_000, 0).Add(w.now 
 
 // Jump sets the time of day forward, or back, as an administrator does. The clocks of loops do not mind.
 func (w *World) Jump(d time.Duration) { w.wall += d }
+
+// Stop lets d go by in which no loop runs, as when a process is stopped and goes on.
+func (w *World) Stop(d time.Duration) { w.now += d }
 
 // Open is how many descriptors are open.
 func (w *World) Open() (n int) {
