@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/gatewaytest"
 )
 
 // seen is an event as the page gets it.
@@ -48,7 +49,7 @@ func (n *node) tell(page *websocket.Conn, command map[string]any) {
 // next returns the next event of a name, and passes others over.
 func (n *node) next(page *websocket.Conn, name string) seen {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(n.t.Context(), gatewaytest.Patience)
 	defer cancel()
 	for {
 		var e seen
@@ -56,7 +57,7 @@ func (n *node) next(page *websocket.Conn, name string) seen {
 			n.t.Fatalf("no %s: %v", name, err)
 		}
 		if e.Event == name {
-			if age := time.Since(time.UnixMicro(int64(e.Time * 1000))); age < 0 || age > patience {
+			if age := time.Since(time.UnixMicro(int64(e.Time * 1000))); age < 0 || age > gatewaytest.Patience {
 				n.t.Errorf("%s is %v old", name, age)
 			}
 			return e

@@ -2,9 +2,8 @@ package admin_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/dataplane"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream/echo"
 	"sluice/gateway/upstream/webhook"
 	"sluice/metrics"
@@ -30,7 +30,6 @@ import (
 const (
 	accessKey = "console-access-key-0123456789"
 	apiKey    = "console-api-key-0123456789"
-	patience  = 20 * time.Second
 )
 
 // node is a gateway with its admin listener. The hub keyed takes accessKey, the
@@ -48,8 +47,8 @@ func start(t *testing.T) *node {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(backend.Close)
-	cfg := config.Default()
-	cfg.Listen, cfg.Drain, cfg.Loops = "127.0.0.1:0", config.Drain{}, 2
+	cfg := gatewaytest.Config(nil)
+	cfg.Loops = 2
 	cfg.Heartbeat = config.Heartbeat{Interval: config.Duration(200 * time.Millisecond), Timeout: config.Duration(200 * time.Millisecond)}
 	cfg.Hubs = map[string]config.Hub{
 		"keyed":  {Keys: []string{accessKey}, Upstream: config.DefaultUpstream("echo:"), Anonymous: true, Subprotocols: []string{"chat.v1"}},
@@ -58,15 +57,10 @@ func start(t *testing.T) *node {
 	}
 	set := metrics.New(metrics.Options{Loops: cfg.Loops, ProtocolErrorKinds: session.Kinds()})
 	registry := metrics.NewRegistry(set)
-	g, err := gateway.New(gateway.Options{
+	g := gatewaytest.Start(t, gateway.New, gateway.Options{
 		Config: cfg, Log: slog.New(slog.DiscardHandler), Metrics: set, Buffered: 1 << 28,
 		Schemes: map[string]gateway.Open{"echo": echo.Open, "http": webhook.Open},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- g.Serve() }()
+	}, gateway.ErrClosed)
 
 	plane := auth.NewDataPlane(func(hub string) *auth.Keys { return auth.NewKeys(cfg.Hubs[hub].Keys) }, nil, "")
 	authorize := func(r *http.Request, hub string) error {
@@ -96,13 +90,7 @@ func start(t *testing.T) *node {
 			Authorize: authorize,
 		}),
 	}))
-	t.Cleanup(func() {
-		g.Close()
-		if err := <-served; !errors.Is(err, gateway.ErrClosed) {
-			t.Errorf("Serve returned %v", err)
-		}
-		n.console.Close()
-	})
+	t.Cleanup(n.console.Close)
 	return n
 }
 
@@ -119,12 +107,7 @@ func (n *node) connect(hub, user string, groups ...string) *websocket.Conn {
 		}
 		target += "?access_token=" + token
 	}
-	conn, _, err := websocket.Dial(n.t.Context(), target, nil)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.t.Cleanup(func() { conn.CloseNow() })
-	return conn
+	return gatewaytest.Dial(n.t, target, nil)
 }
 
 // ask sends a request as the page does, with a key unless that is "".
@@ -176,16 +159,6 @@ func (n *node) search(hub, key string, query url.Values) listed {
 	return l
 }
 
-// receive expects a text.
-func receive(t *testing.T, conn *websocket.Conn, want string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if _, got, err := conn.Read(ctx); err != nil || string(got) != want {
-		t.Errorf("received %q, %v; want %q", got, err, want)
-	}
-}
-
 // state returns the metrics of the console's state.
 func (n *node) state() map[string][]struct {
 	Labels map[string]string
@@ -208,23 +181,14 @@ func (n *node) state() map[string][]struct {
 // await polls the state until a metric's sum is what is wanted.
 func (n *node) await(name string, want float64) {
 	n.t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	late := time.After(patience)
-	for {
-		sum := 0.0
+	sum := 0.0
+	gatewaytest.EventuallyOr(n.t, func() string { return fmt.Sprintf("%s is %v, want %v", name, sum, want) }, func() bool {
+		sum = 0
 		for _, s := range n.state()[name] {
 			sum += s.Value
 		}
-		if sum == want {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-late:
-			n.t.Fatalf("%s is %v, want %v", name, sum, want)
-		}
-	}
+		return sum == want
+	})
 }
 
 // token signs a request of the page with the access key.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -126,7 +128,7 @@ func TestWithoutAKeySessionsCanBeSeenAndNotTouched(t *testing.T) {
 	if err := conn.Write(t.Context(), websocket.MessageText, []byte("still here")); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, conn, "still here") // and nothing before it
+	gatewaytest.Receive(t, conn, websocket.MessageText, "still here") // and nothing before it
 }
 
 func TestWhatThePageDoesReachesTheClient(t *testing.T) {
@@ -138,7 +140,7 @@ func TestWhatThePageDoesReachesTheClient(t *testing.T) {
 	if status != http.StatusAccepted || header.Get("Sluice-Queued") != "1" {
 		t.Fatalf("send: %d %s", status, body)
 	}
-	receive(t, conn, "hello")
+	gatewaytest.Receive(t, conn, websocket.MessageText, "hello")
 	if status, _, body := n.ask("DELETE", one+"?reason=bye", n.token(accessKey, one+"?reason=bye"), ""); status != http.StatusNoContent {
 		t.Fatalf("close: %d %s", status, body)
 	}

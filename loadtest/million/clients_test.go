@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	gw "sluice/gateway"
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream/echo"
 	"sluice/metrics"
 	"sluice/session"
@@ -22,34 +21,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of a test. It is no part of what is tested.
-const patience = 20 * time.Second
+const patience = gatewaytest.Patience
 
 // start serves a gateway and returns its clients.
 func start(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clients) {
 	t.Helper()
-	c := config.Default()
-	c.Listen = "127.0.0.1:0"
-	c.Drain = config.Drain{Timeout: config.Duration(patience)}
-	edit(c)
-	g, err := gw.New(gw.Options{
+	c := gatewaytest.Config(edit)
+	c.Drain.Timeout = config.Duration(patience)
+	g := gatewaytest.Start(t, gw.New, gw.Options{
 		Config:   c,
-		Log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:      slog.New(slog.DiscardHandler),
 		Metrics:  metrics.New(metrics.Options{Loops: gw.Loops(c), ProtocolErrorKinds: session.Kinds()}),
 		Schemes:  map[string]gw.Open{"echo": echo.Open},
 		Buffered: 1 << 30,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- g.Serve() }()
-	t.Cleanup(func() {
-		g.Close()
-		if err := <-served; !errors.Is(err, gw.ErrClosed) {
-			t.Errorf("Serve returned %v", err)
-		}
-	})
+	}, gw.ErrClosed)
 	clients, err := newClients(loopback(int(g.Addr().Port())))
 	if err != nil {
 		t.Fatal(err)

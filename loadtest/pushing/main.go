@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
@@ -26,7 +25,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Environ(), slog.New(slog.NewTextHandler(os.Stderr, nil)), func(netip.AddrPort) {})
+	err := run(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pushing:", err)
@@ -34,16 +33,40 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, and then cuts every connection. It tells listening where clients connect.
-func run(ctx context.Context, environ []string, log *slog.Logger, listening func(netip.AddrPort)) error {
-	cfg, err := config.Load("", environ)
+// run serves until ctx ends, and then cuts every connection.
+func run(ctx context.Context) error {
+	s, err := open(options{os.Environ(), slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		return err
+	}
+	defer context.AfterFunc(ctx, func() { s.Close() })()
+	if err := s.Serve(); !errors.Is(err, gateway.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+type options struct {
+	environ []string
+	log     *slog.Logger
+}
+
+// server is the gateway with the goroutine that pushes.
+type server struct {
+	*gateway.Gateway
+	upstream *pushing
+	log      *slog.Logger
+}
+
+func open(o options) (*server, error) {
+	cfg, err := config.Load("", o.environ)
+	if err != nil {
+		return nil, err
 	}
 	up := newPushing()
 	g, err := gateway.New(gateway.Options{
 		Config: cfg,
-		Log:    log,
+		Log:    o.log,
 		Metrics: metrics.New(metrics.Options{
 			Version:            "devel",
 			Revision:           "unknown",
@@ -54,21 +77,17 @@ func run(ctx context.Context, environ []string, log *slog.Logger, listening func
 		Schemes:  map[string]gateway.Open{"echo": func(upstream.Options) (upstream.Upstream, error) { return up, nil }},
 		Buffered: buffered,
 	})
-	if err != nil {
-		return err
-	}
+	return &server{g, up, o.log}, err
+}
+
+// Serve serves until Close.
+func (s *server) Serve() error {
 	var worker sync.WaitGroup
-	worker.Go(func() { up.broadcast(g, log) })
-	cut := context.AfterFunc(ctx, func() { g.Close() })
-	listening(g.Addr())
-	err = g.Serve()
-	cut()
-	g.Close() // a second time unless a loop has died: no loop asks for anything any more
-	close(up.asked)
+	worker.Go(func() { s.upstream.broadcast(s.Gateway, s.log) })
+	err := s.Gateway.Serve()
+	s.Close() // a second time unless a loop has died: no loop asks for anything any more
+	close(s.upstream.asked)
 	worker.Wait()
-	if errors.Is(err, gateway.ErrClosed) {
-		return nil
-	}
 	return err
 }
 
