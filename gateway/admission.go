@@ -176,7 +176,7 @@ func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, re
 		c.name(client.User)
 	}
 	if hs.traits.Events&upstream.Connect == 0 {
-		l.letIn(c, hs, client, upstream.Reply{}, rest)
+		l.letIn(c, hs, client, nil, rest)
 		return
 	}
 	switch {
@@ -244,7 +244,7 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 		l.refuseAccepted(c, err)
 		return
 	}
-	l.letIn(c, hs, c.held.petition.client, r, rest)
+	l.letIn(c, hs, c.held.petition.client, v, rest)
 }
 
 // accepted keeps what the upstream, which accepts c, says about it.
@@ -252,7 +252,9 @@ func (c *client) accepted(r upstream.Reply) {
 	if r.Verdict != nil {
 		c.name(r.Verdict.User)
 	}
-	c.remember(r.State)
+	if r.State != nil {
+		c.remember(*r.State)
+	}
 }
 
 // turnedDown is the answer to a client that the upstream does not want.
@@ -297,8 +299,8 @@ func (l *loop) unreached(c *client) {
 }
 
 // letIn answers the handshake and makes a session of c, which takes a place now
-// unless it has one. r is the upstream's answer to its connect event.
-func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream.Reply, rest []byte) {
+// unless it has one. v is the upstream's verdict, nil if it was not asked.
+func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, v *upstream.Verdict, rest []byte) {
 	if c.state != asking {
 		if !l.g.takePlace(l.g.settings.Load(), c.hub, false) {
 			l.refuse(c, errBusy)
@@ -306,14 +308,13 @@ func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream
 		}
 		l.pend(c, asking) // as who has a place
 	}
-	v := r.Verdict
 	options := &hs.handshake
 	if v != nil && v.Subprotocol != "" {
 		chosen := *options
 		chosen.Subprotocols = []string{v.Subprotocol}
 		options = &chosen
 	}
-	if !l.endow(c, client, r) {
+	if !l.endow(c, client, v) {
 		l.refuseAccepted(c, errGroups)
 		return
 	}
@@ -338,20 +339,19 @@ func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, r upstream
 
 // endow gives c what its token and the upstream say that it has. It is false
 // when there are too many groups.
-func (l *loop) endow(c *client, client *auth.Client, r upstream.Reply) bool {
-	var groups, roles []string
+func (l *loop) endow(c *client, client *auth.Client, v *upstream.Verdict) bool {
 	if client != nil {
-		groups, roles = client.Groups, client.Roles
+		c.assume(client.Roles)
+		if !l.join(c, client.Groups) {
+			return false
+		}
 	}
-	if v := r.Verdict; v != nil {
-		groups = append(groups[:len(groups):len(groups)], v.Groups...)
-		roles = append(roles[:len(roles):len(roles)], v.Roles...)
-	}
-	if len(roles) > 0 {
-		c.granted().roles = auth.ParseRoles(roles)
-	}
-	if !l.join(c, groups) {
-		return false
+	if v != nil {
+		for _, a := range v.Given {
+			if !l.change(c, a) {
+				return false
+			}
+		}
 	}
 	l.enlist(c)
 	return true

@@ -41,6 +41,11 @@ func changed(h config.Hub, edit func(*config.Hub)) config.Hub {
 
 func (ev lateEvent) reply(r upstream.Reply) { ev.sink.Reply(ev.From, r) }
 
+// join is what a verdict gives whose client is to be in groups.
+func join(groups ...string) []delivery.Action {
+	return []delivery.Action{delivery.Join{Groups: groups}}
+}
+
 func (ev lateEvent) accept(v upstream.Verdict) { ev.reply(upstream.Reply{Verdict: &v}) }
 
 // meant is how many sessions a target finds.
@@ -66,7 +71,7 @@ func TestUpstreamSaysWhoAClientIs(t *testing.T) {
 		t.Errorf("query %v, headers %v", r.Query, r.Headers)
 	}
 	state := "c3RhdGU="
-	ev.reply(upstream.Reply{State: &state, Verdict: &upstream.Verdict{User: "ann", Groups: []string{"red", "blue", "red"}, Subprotocol: "chat.v2"}})
+	ev.reply(upstream.Reply{State: &delivery.State{Value: state}, Verdict: &upstream.Verdict{User: "ann", Given: join("red", "blue", "red"), Subprotocol: "chat.v2"}})
 	if got := p.wantStatus(http.StatusSwitchingProtocols).Header.Get("Sec-WebSocket-Protocol"); got != "chat.v2" {
 		t.Errorf("subprotocol %q", got)
 	}
@@ -86,7 +91,7 @@ func TestUpstreamSaysWhoAClientIs(t *testing.T) {
 	p.send(text("hello"))
 	message := late.next(t, upstream.Message)
 	next := ""
-	message.reply(upstream.Reply{Op: ws.OpText, Data: []byte("hi"), State: &next})
+	message.reply(upstream.Reply{Send: delivery.Send{Op: ws.OpText, Data: []byte("hi")}, State: &delivery.State{Value: next}})
 	p.want(ws.OpText, "hi")
 	p.Close()
 	if bye := late.next(t, upstream.Disconnected); bye.User != "ann" || bye.State != "" || bye.Subprotocol != "chat.v2" {
@@ -214,7 +219,7 @@ func TestASessionThatItsUpstreamWasNotToldOfIsClosed(t *testing.T) {
 		p.say(request("/") + string(text("held")))
 		late.next(t, upstream.Connect).accept(upstream.Verdict{User: "ann"})
 		p.wantStatus(http.StatusSwitchingProtocols)
-		late.next(t, upstream.Connected).reply(upstream.Reply{Close: code, Outcome: metrics.OutcomeFailed})
+		late.next(t, upstream.Connected).reply(upstream.Reply{Close: delivery.Close{Code: code}, Outcome: metrics.OutcomeFailed})
 		p.want(ws.OpClose, body(code, ""))
 		p.send(closeFrame(code))
 		p.wantEnd()
@@ -271,7 +276,7 @@ func TestAcceptedClientsThatCannotComeInHaveAnEnd(t *testing.T) {
 		status    int
 	}{
 		"nobody says who it is": {upstream.Verdict{}, nil, 401},
-		"too many groups":       {upstream.Verdict{User: "ann", Groups: tooMany}, nil, 403},
+		"too many groups":       {upstream.Verdict{User: "ann", Given: join(tooMany...)}, nil, 403},
 		"draining":              {upstream.Verdict{User: "ann"}, func(n *node) { n.draining.Store(true) }, 503},
 		"hub removed": {upstream.Verdict{User: "ann"}, func(n *node) {
 			cfg := config.Default()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -32,7 +33,6 @@ func (l *loop) heard(c *client, to upstream.Type, r upstream.Reply) {
 		l.decided(c, r)
 		return
 	}
-	c.remember(r.State)
 	l.reply(c, r)
 }
 
@@ -64,26 +64,38 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 
 // reply does to c what its upstream answered. The caller flushes.
 func (l *loop) reply(c *client, r upstream.Reply) {
-	if c.state != open {
-		if r.Op != 0 {
-			l.metrics.Sent(c.hub.metrics, len(r.Data))
-			l.dropped(c, metrics.DropClosing, 1)
-		}
-		if r.Close != 0 {
-			l.forsake(c, metrics.DiscardUpstream)
-		}
-		return
+	if r.State != nil {
+		c.remember(*r.State)
 	}
-	if r.Op != 0 {
-		l.write(c, r.Op, r.Data)
+	if r.Send.Op != 0 {
+		l.tell(c, &r.Send)
 	}
-	if r.Close != 0 {
-		l.close(c, r.Close, closedByUpstream(r), "")
+	if r.Close.Code != 0 {
+		l.closeFor(c, r.Close)
 	}
 }
 
-func closedByUpstream(r upstream.Reply) metrics.Reason {
-	switch r.Close {
+// tell sends c, in its own callback, what its upstream has answered.
+func (l *loop) tell(c *client, m *delivery.Send) {
+	if c.state == open {
+		l.write(c, m.Op, m.Data)
+		return
+	}
+	l.metrics.Sent(c.hub.metrics, len(m.Data))
+	l.dropped(c, metrics.DropClosing, 1)
+}
+
+// closeFor closes c, in its own callback, as its upstream has answered.
+func (l *loop) closeFor(c *client, a delivery.Close) {
+	if c.state == open {
+		l.close(c, a.Status(), closedByUpstream(a), a.Reason)
+		return
+	}
+	l.forsake(c, metrics.DiscardUpstream)
+}
+
+func closedByUpstream(a delivery.Close) metrics.Reason {
+	switch a.Code {
 	case ws.StatusInternalServerError:
 		return metrics.ReasonUpstreamFailed
 	case tryAgainLater:

@@ -10,6 +10,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -431,7 +432,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 		{name: "by the upstream's answer", code: 4001, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(text("one"), text("two")...))
 			one := e.unanswered()
-			one.sink.Reply(one.From, upstream.Reply{Op: ws.OpText, Data: []byte("last"), Close: 4001})
+			one.sink.Reply(one.From, upstream.Reply{Send: delivery.Send{Op: ws.OpText, Data: []byte("last")}, Close: delivery.Close{Code: 4001}})
 			e.want(ws.OpText, "last")
 			e.want(ws.OpClose, body(4001, ""))
 			e.send(closeFrame(4001))

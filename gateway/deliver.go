@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
 	"sluice/metrics"
@@ -299,17 +297,9 @@ func (e *errand) do(l *loop, c *client) bool {
 	case delivery.Send:
 		return e.send(l, c, &a)
 	case delivery.Close:
-		l.dismiss(c, ws.StatusNormalClosure, metrics.ReasonBackend, a.Reason)
-	case delivery.Join:
-		return l.join(c, a.Groups)
-	case delivery.Leave:
-		l.part(c, a.Groups)
-	case delivery.Grant:
-		g := c.granted()
-		g.roles = g.roles.Grant(verbs[a.Permission.Verb], a.Permission.Group)
-	case delivery.Revoke:
-		g := c.granted()
-		g.roles = g.roles.Revoke(verbs[a.Permission.Verb], a.Permission.Group)
+		l.dismiss(c, a.Status(), metrics.ReasonBackend, a.Reason)
+	default:
+		return l.change(c, a)
 	}
 	return true
 }

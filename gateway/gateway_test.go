@@ -287,7 +287,7 @@ func (u *lateUpstream) next(t testing.TB, want upstream.Type) lateEvent {
 
 // answer echoes the event's message.
 func (ev lateEvent) answer() {
-	ev.sink.Reply(ev.From, upstream.Reply{Op: ev.Op, Data: []byte(ev.data)})
+	ev.sink.Reply(ev.From, upstream.Reply{Send: delivery.Send{Op: ev.Op, Data: []byte(ev.data)}})
 }
 
 // readFrame reads one frame, as ws.ReadFrame would if it had a bound.

@@ -80,11 +80,40 @@ func (c *client) upstreamState() string {
 }
 
 // remember keeps what the upstream wants to be reminded of.
-func (c *client) remember(state *string) {
-	if state == nil || c.upstreamState() == *state {
-		return
+func (c *client) remember(state delivery.State) {
+	if c.upstreamState() != state.Value {
+		c.granted().state = state.Value
 	}
-	c.granted().state = *state
+}
+
+// assume gives c roles besides those that it has.
+func (c *client) assume(roles []string) {
+	if len(roles) > 0 {
+		g := c.granted()
+		g.roles = g.roles.With(roles)
+	}
+}
+
+// change does to c what concerns nothing but what is known of it. It is false
+// if that cannot be done.
+func (l *loop) change(c *client, a delivery.Action) bool {
+	switch a := a.(type) {
+	case delivery.Join:
+		return l.join(c, a.Groups)
+	case delivery.Leave:
+		l.part(c, a.Groups)
+	case delivery.Grant:
+		g := c.granted()
+		g.roles = g.roles.Grant(verbs[a.Permission.Verb], a.Permission.Group)
+	case delivery.Revoke:
+		g := c.granted()
+		g.roles = g.roles.Revoke(verbs[a.Permission.Verb], a.Permission.Group)
+	case delivery.Assume:
+		c.assume(a.Roles)
+	case delivery.State:
+		c.remember(a)
+	}
+	return true
 }
 
 // UserID implements [delivery.Subject].

@@ -32,7 +32,7 @@ func (u inOrder) Traits() upstream.Traits {
 func (u inOrder) Send(ev *upstream.Event, _ upstream.Sink) (upstream.Reply, bool) {
 	*u.spoke = append(*u.spoke, ev.From.Slot)
 	if string(ev.Data) == "last" {
-		return upstream.Reply{Op: ev.Op, Data: ev.Data}, true
+		return upstream.Reply{Send: delivery.Send{Op: ev.Op, Data: ev.Data}}, true
 	}
 	return upstream.Reply{}, true
 }
@@ -107,7 +107,7 @@ func (panicky) Send(ev *upstream.Event, _ upstream.Sink) (upstream.Reply, bool) 
 	if string(ev.Data) == "boom" {
 		panic("the upstream has a bug")
 	}
-	return upstream.Reply{Op: ev.Op, Data: ev.Data}, true
+	return upstream.Reply{Send: delivery.Send{Op: ev.Op, Data: ev.Data}}, true
 }
 
 func TestPanicEndsOneSessionOnly(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -127,7 +128,7 @@ func TestUpstreamEndsASession(t *testing.T) {
 		p := n.dial()
 		p.send(text("one"), text("two"))
 		one := late.next(t, upstream.Message)
-		one.sink.Reply(one.From, upstream.Reply{Op: ws.OpText, Data: []byte("goodbye"), Close: code})
+		one.sink.Reply(one.From, upstream.Reply{Send: delivery.Send{Op: ws.OpText, Data: []byte("goodbye")}, Close: delivery.Close{Code: code}})
 		p.want(ws.OpText, "goodbye")
 		f, err := p.frame()
 		if got, _ := ws.ParseCloseFrameData(f.Payload); err != nil || got != code {

@@ -252,7 +252,7 @@ func TestAClientMayGoWhileOurCloseWaits(t *testing.T) {
 			ev.answer()
 		}, 1002, metrics.ReasonProtocolError},
 		"by what the upstream answers": {func(p *peer, ev lateEvent) {
-			ev.sink.Reply(ev.From, upstream.Reply{Close: 4001})
+			ev.sink.Reply(ev.From, upstream.Reply{Close: delivery.Close{Code: 4001}})
 			p.wantParting(4001, "")
 		}, 4001, metrics.ReasonBackend},
 	} {

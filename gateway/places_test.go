@@ -141,7 +141,7 @@ func TestPlaceIsGivenBackWhenNoSessionComesOfIt(t *testing.T) {
 			p.wantStatus(503)
 		}},
 		{"accepted into too many groups", func(p *peer, ev lateEvent) {
-			ev.accept(upstream.Verdict{User: "ann", Groups: groups})
+			ev.accept(upstream.Verdict{User: "ann", Given: join(groups...)})
 			p.wantStatus(403)
 		}},
 		{"gone, then accepted", func(p *peer, ev lateEvent) {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
@@ -282,7 +283,7 @@ func TestWhatIsLeftOfAClientIsBounded(t *testing.T) {
 			ev.answer()
 		}, metrics.DiscardMemory},
 		"by the upstream": {func(_ *node, ev lateEvent) {
-			ev.sink.Reply(ev.From, upstream.Reply{Close: 1011})
+			ev.sink.Reply(ev.From, upstream.Reply{Close: delivery.Close{Code: 1011}})
 		}, metrics.DiscardUpstream},
 	} {
 		t.Run(name, func(t *testing.T) {

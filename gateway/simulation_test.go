@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll/netpolltest"
@@ -322,9 +323,9 @@ func (b *simulatedBackend) Send(ev *upstream.Event, late upstream.Sink) (upstrea
 			b.fail("message %d of %v, want %d", n, from, c.next)
 		}
 		c.next++
-		reply.Op, reply.Data = ev.Op, append([]byte(nil), ev.Data...)
+		reply.Send.Op, reply.Send.Data = ev.Op, append([]byte(nil), ev.Data...)
 		if r.IntN(40) == 0 {
-			reply = upstream.Reply{Close: 1011, Outcome: metrics.OutcomeFailed}
+			reply = upstream.Reply{Close: delivery.Close{Code: 1011}, Outcome: metrics.OutcomeFailed}
 		}
 	case upstream.Disconnected:
 		if !c.accepted {

@@ -34,8 +34,19 @@ type extent struct {
 // for those that a pattern matches, and the same with joinLeaveGroup. Roles that
 // are none of those are somebody else's, patterns that are malformed match
 // nothing. If nothing is left it returns nil.
-func ParseRoles(list []string) *Roles {
-	var r Roles
+func ParseRoles(list []string) *Roles { return (*Roles)(nil).With(list) }
+
+// With returns the roles and those of a list, as ParseRoles reads it. r may be
+// nil.
+func (r *Roles) With(list []string) *Roles {
+	var next Roles
+	if r != nil {
+		next = *r
+	}
+	for v := range next.of { // what is added stays out of r
+		e := &next.of[v]
+		e.groups, e.patterns = slices.Clip(e.groups), slices.Clip(e.patterns)
+	}
 	some := false
 	for _, role := range list {
 		for v, name := range [verbs]string{JoinLeave: "webpubsub.joinLeaveGroup", Send: "webpubsub.sendToGroup"} {
@@ -43,7 +54,7 @@ func ParseRoles(list []string) *Roles {
 			if !ok {
 				continue
 			}
-			e := &r.of[v]
+			e := &next.of[v]
 			switch {
 			case rest == "":
 				e.all, some = true, true
@@ -57,9 +68,9 @@ func ParseRoles(list []string) *Roles {
 		}
 	}
 	if !some {
-		return nil
+		return r
 	}
-	return &r
+	return &next
 }
 
 // Allows reports whether the verb may be done to the group, or to every group

@@ -113,6 +113,30 @@ func TestGrantsAndRevocationsLeaveTheRestAlone(t *testing.T) {
 	}
 }
 
+func TestRolesAreAddedToThoseThatAreThere(t *testing.T) {
+	first := ParseRoles([]string{"webpubsub.sendToGroup.a", "webpubsub.sendToGroups.x*"})
+	more := first.With([]string{"webpubsub.sendToGroup.b", "webpubsub.joinLeaveGroup"})
+	other := first.With([]string{"webpubsub.sendToGroup.c", "webpubsub.sendToGroups.y*"})
+	for _, test := range []struct {
+		r    *Roles
+		send string
+		join bool
+	}{{first, "a xx", false}, {more, "a b xx", true}, {other, "a c xx yy", false}} {
+		var send []string
+		for _, group := range []string{"a", "b", "c", "xx", "yy"} {
+			if test.r.Allows(Send, group) {
+				send = append(send, group)
+			}
+		}
+		if got := strings.Join(send, " "); got != test.send || test.r.Allows(JoinLeave, "") != test.join {
+			t.Errorf("send to %q, want %q; join %v, want %v", got, test.send, !test.join, test.join)
+		}
+	}
+	if first.With([]string{"admin"}) != first || ParseRoles([]string{"admin"}) != nil {
+		t.Error("roles of somebody else change something")
+	}
+}
+
 func TestAskingForARoleAllocatesNothing(t *testing.T) {
 	r := ParseRoles([]string{"webpubsub.sendToGroup.a", "webpubsub.sendToGroups.b?*.**"})
 	if n := testing.AllocsPerRun(100, func() {

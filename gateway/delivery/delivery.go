@@ -1,6 +1,7 @@
-// Package delivery says what a backend can do to the sessions of a hub: whom
-// it means ([Target]), and what is to happen to them ([Action]). The data
-// plane reads both from requests, the gateway carries them out.
+// Package delivery says what can happen to the sessions of a hub: whom is meant
+// ([Target]), and what is to happen to them ([Action]).
+// It is one vocabulary, whoever speaks it: the data plane reads it from
+// requests, an upstream answers events with it, and the gateway carries it out.
 //
 // Everything in it is plain values, which another node could be sent.
 package delivery
@@ -46,8 +47,11 @@ type (
 		// TTL, if not zero, is how long the message may wait for a client.
 		TTL time.Duration
 	}
-	// Close ends the session with close code 1000 and a reason for the client.
-	Close struct{ Reason string }
+	// Close ends the session with a close code and a reason for the client.
+	Close struct {
+		Code   ws.StatusCode // 0: see Status
+		Reason string
+	}
 	// Join makes the session a member of groups.
 	Join struct{ Groups []string }
 	// Leave ends the session's membership in groups; in all if there are none.
@@ -56,6 +60,11 @@ type (
 	Grant struct{ Permission Permission }
 	// Revoke takes a permission away.
 	Revoke struct{ Permission Permission }
+	// Assume gives the session roles besides those that it has, by the names
+	// that tokens give them.
+	Assume struct{ Roles []string }
+	// State replaces what the session's upstream is reminded of with each event.
+	State struct{ Value string }
 	// Find does nothing: it finds out whether there is such a session, with
 	// the permission unless that is nil.
 	Find struct{ Permission *Permission }
@@ -67,7 +76,17 @@ func (Join) action()   {}
 func (Leave) action()  {}
 func (Grant) action()  {}
 func (Revoke) action() {}
+func (Assume) action() {}
+func (State) action()  {}
 func (Find) action()   {}
+
+// Status returns the close code that the client is told, 1000 if none is given.
+func (c Close) Status() ws.StatusCode {
+	if c.Code == 0 {
+		return ws.StatusNormalClosure
+	}
+	return c.Code
+}
 
 // Permission is what the client of a subprotocol may do.
 type Permission struct {

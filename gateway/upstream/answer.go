@@ -27,7 +27,7 @@ func undelivered(t Type, o metrics.Outcome) Reply {
 	case t == Connect:
 		r.Verdict = &Verdict{Status: http.StatusServiceUnavailable}
 	case t == Message, t == Connected && o != metrics.OutcomeRefused:
-		r.Close = closeCode(o)
+		r.Close.Code = closeCode(o)
 	}
 	return r
 }

@@ -210,8 +210,8 @@ func TestClientsOfAnUpstreamThatStaysDeadAreClosedByTheirBudgets(t *testing.T) {
 			if took > budget || took < budget-2*time.Duration(o.Config.Timeout)/leastShare {
 				t.Fatalf("session %d was closed behind %v, with %v", a.to.Slot, took, a.Outcome)
 			}
-			if never := a.Outcome == metrics.OutcomeCircuitOpen; never != (a.Close == tryAgainLater) {
-				t.Fatalf("session %d: %v and code %d", a.to.Slot, a.Outcome, a.Close)
+			if never := a.Outcome == metrics.OutcomeCircuitOpen; never != (a.Close.Code == tryAgainLater) {
+				t.Fatalf("session %d: %v and code %d", a.to.Slot, a.Outcome, a.Close.Code)
 			}
 		}
 		if n := counts[metrics.OutcomeFailed] + counts[metrics.OutcomeCircuitOpen]; n != clients || counts[metrics.OutcomeFailed] == 0 || counts[metrics.OutcomeCircuitOpen] == 0 {

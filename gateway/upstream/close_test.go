@@ -94,7 +94,7 @@ func TestCloseGivesUpWhenItsTimeIsUp(t *testing.T) {
 		}
 		<-b.closed
 		for _, a := range l.got() {
-			if a.Close != tryAgainLater || a.Outcome != metrics.OutcomeCanceled {
+			if a.Close.Code != tryAgainLater || a.Outcome != metrics.OutcomeCanceled {
 				t.Errorf("answer %+v", a)
 			}
 		}
@@ -118,7 +118,7 @@ func TestNothingIsTakenBehindClose(t *testing.T) {
 		closeAll(t, d)
 		closeAll(t, d) // again, which must return
 		var l loop
-		if r, inline := d.Send(message(1, "x"), &l); !inline || r.Close != tryAgainLater || r.Outcome != metrics.OutcomeCanceled {
+		if r, inline := d.Send(message(1, "x"), &l); !inline || r.Close.Code != tryAgainLater || r.Outcome != metrics.OutcomeCanceled {
 			t.Errorf("%+v, inline %v", r, inline)
 		}
 		if _, inline := d.Send(event(Disconnected, 1), &l); !inline {

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/metrics"
 )
 
@@ -41,7 +42,7 @@ func closeAll(t *testing.T, d *Dispatcher) {
 func TestAnswerGoesToTheSessionThatAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := NewDispatcher(newBackend(func(_ context.Context, c *Call) (Reply, error) {
-			return Reply{Op: c.Op, Data: append([]byte("re: "), c.Data...)}, nil
+			return Reply{Send: delivery.Send{Op: c.Op, Data: append([]byte("re: "), c.Data...)}}, nil
 		}), options().Options)
 		var l loop
 		for i := range 3 {
@@ -50,7 +51,7 @@ func TestAnswerGoesToTheSessionThatAsked(t *testing.T) {
 		}
 		closeAll(t, d)
 		for i, a := range l.got() {
-			if a.to.Slot != uint32(i) || string(a.Data) != fmt.Sprint("re: m", i) || a.Op != ws.OpText || a.Outcome != metrics.OutcomeOK {
+			if a.to.Slot != uint32(i) || string(a.Send.Data) != fmt.Sprint("re: m", i) || a.Send.Op != ws.OpText || a.Outcome != metrics.OutcomeOK {
 				t.Errorf("answer %d: %+v", i, a)
 			}
 		}
@@ -88,7 +89,7 @@ func TestMessagesThatNobodyListensToAreTaken(t *testing.T) {
 	for _, name := range []string{"message", "connect"} { // which as the name of a message is not listed
 		ev := message(1, "x")
 		ev.Name = name
-		if r, inline := d.Send(ev, &l); !inline || r.Close != 0 || r.Outcome != metrics.OutcomeOK {
+		if r, inline := d.Send(ev, &l); !inline || r.Close.Code != 0 || r.Outcome != metrics.OutcomeOK {
 			t.Errorf("%q: %+v, inline %v", name, r, inline)
 		}
 	}
@@ -135,7 +136,7 @@ func TestWithoutMemoryEventsAreTurnedAway(t *testing.T) {
 	o.Budget.SetLimit(3)
 	d := NewDispatcher(newBackend(taken), o.Options)
 	r, inline := d.Send(message(1, "four"), nil)
-	if !inline || r.Close != tryAgainLater || r.Outcome != metrics.OutcomeOverloaded {
+	if !inline || r.Close.Code != tryAgainLater || r.Outcome != metrics.OutcomeOverloaded {
 		t.Errorf("%+v, inline %v", r, inline)
 	}
 	closeAll(t, d)
@@ -329,7 +330,7 @@ func TestFullQueueTurnsAway(t *testing.T) {
 			{message(3, "x"), tryAgainLater},
 			{event(Connected, 3), tryAgainLater}, // it would never be told of this session
 		} {
-			if r, inline := d.Send(c.ev, &l); !inline || r.Close != c.want || r.Outcome != metrics.OutcomeOverloaded {
+			if r, inline := d.Send(c.ev, &l); !inline || r.Close.Code != c.want || r.Outcome != metrics.OutcomeOverloaded {
 				t.Errorf("%v: %+v, inline %v", c.ev.Type, r, inline)
 			}
 		}
@@ -383,7 +384,7 @@ func TestPanicOfAProtocolIsARefusal(t *testing.T) {
 		var l loop
 		send(t, d, message(1, "x"), &l)
 		closeAll(t, d)
-		if a := l.got(); len(a) != 1 || a[0].Close != ws.StatusInternalServerError || a[0].Outcome != metrics.OutcomeRefused {
+		if a := l.got(); len(a) != 1 || a[0].Close.Code != ws.StatusInternalServerError || a[0].Outcome != metrics.OutcomeRefused {
 			t.Errorf("answers %+v", a)
 		}
 	})
@@ -407,7 +408,7 @@ func TestManyLoopsSendAtOnce(t *testing.T) {
 		if c.From.Slot%5 == 0 && c.Attempt == 1 {
 			return Reply{}, failure(Unsent)
 		}
-		return Reply{Data: c.Data}, nil
+		return Reply{Send: delivery.Send{Data: c.Data}}, nil
 	}), o.Options)
 	var senders sync.WaitGroup
 	for range loops {

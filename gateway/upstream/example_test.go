@@ -9,6 +9,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
@@ -21,7 +22,7 @@ type shout struct{}
 
 func (shout) Attempt(_ context.Context, c *upstream.Call) (upstream.Reply, error) {
 	answer := fmt.Sprintf("%s says %q", c.User, c.Data)
-	return upstream.Reply{Op: ws.OpText, Data: []byte(answer)}, nil
+	return upstream.Reply{Send: delivery.Send{Op: ws.OpText, Data: []byte(answer)}}, nil
 }
 
 func (shout) Close() {}
@@ -44,6 +45,6 @@ func ExampleNewDispatcher() {
 
 	replies := make(loop, 1)
 	d.Send(&upstream.Event{Type: upstream.Message, Name: "message", User: "ann", Op: ws.OpText, Data: []byte("hello")}, replies)
-	fmt.Printf("%s\n", (<-replies).Data)
+	fmt.Printf("%s\n", (<-replies).Send.Data)
 	// Output: ann says "hello"
 }

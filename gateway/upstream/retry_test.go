@@ -159,8 +159,8 @@ func mustAnswer(t *testing.T, l *loop, o metrics.Outcome, code ws.StatusCode, st
 	if a[0].Verdict != nil {
 		got = a[0].Verdict.Status
 	}
-	if a[0].Outcome != o || a[0].Close != code || got != status {
-		t.Errorf("outcome %v, code %d, status %d; want %v, %d, %d", a[0].Outcome, a[0].Close, got, o, code, status)
+	if a[0].Outcome != o || a[0].Close.Code != code || got != status {
+		t.Errorf("outcome %v, code %d, status %d; want %v, %d, %d", a[0].Outcome, a[0].Close.Code, got, o, code, status)
 	}
 }
 
@@ -302,7 +302,7 @@ func TestEventWhoseTurnNeverComesIsToldToComeBack(t *testing.T) {
 					a = g
 				}
 			}
-			if a.Outcome != metrics.OutcomeOverloaded || a.Close != w.close || a.at.Sub(began) != w.at {
+			if a.Outcome != metrics.OutcomeOverloaded || a.Close.Code != w.close || a.at.Sub(began) != w.at {
 				t.Errorf("session %d: %+v behind %v, want %+v", w.slot, a.Reply, a.at.Sub(began), w)
 			}
 			if w.status != 0 && (a.Verdict == nil || a.Verdict.Status != w.status) {

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/delivery"
 	"sluice/gateway/trace"
 	"sluice/metrics"
 	"sluice/session"
@@ -91,19 +92,22 @@ type Request struct {
 	Subprotocols []string // that it offers, in its order
 }
 
-// Reply is the answer to an event. The zero Reply says that the event was
-// taken and that the client gets nothing.
+// Reply is the answer to an event: what happens now, in the order of the
+// fields. The zero Reply says that the event was taken and nothing happens.
+//
+// What nearly all answers consist of has a field of its own, so that it needs
+// no memory beside its data. Answers to Connect send and close nothing: there
+// is no session yet.
 type Reply struct {
-	// Op, if not zero, sends Data to the client as one message of that type.
-	Op   ws.OpCode
-	Data []byte
-	// Close, if not zero, ends the session with that code, after Data: 1011
-	// when the upstream refused or failed, 1013 when it is overloaded.
-	Close ws.StatusCode
+	// State, if not nil, is what the session's next events carry as theirs.
+	State *delivery.State
+	// Send, unless its Op is zero, is a message for the client.
+	Send delivery.Send
+	// Close, unless its Code is zero, ends the session: with 1011 when the
+	// upstream refused or failed, and with 1013 when it is overloaded.
+	Close delivery.Close
 	// Outcome is how the event fared.
 	Outcome metrics.Outcome
-	// State, if not nil, is what the session's next events carry as theirs.
-	State *string
 	// Verdict answers Connect, and nothing else.
 	Verdict *Verdict
 }
@@ -122,14 +126,16 @@ type Verdict struct {
 	// of the client's end as if it had.
 	Doubt bool
 
-	User        string   // "": whom the token names
-	Groups      []string // to join, besides those of the token
-	Roles       []string // besides those of the token
-	Subprotocol string   // "": the gateway's choice
+	User        string // "": whom the token names
+	Subprotocol string // "": the gateway's choice
+	// Given are actions that change the session, and nothing else, before anybody
+	// can mean it: memberships and roles besides those of the token. Who cannot
+	// be given all of them is not let in.
+	Given []delivery.Action
 }
 
 // Sink takes the replies that come late. Reply never blocks, may be called
-// from any goroutine, and owns r.Data afterwards. A reply to a session that
+// from any goroutine, and owns what r points at afterwards. A reply to a session that
 // has ended meanwhile only ends its wait.
 type Sink interface {
 	Reply(to session.Ref, r Reply)

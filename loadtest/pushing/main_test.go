@@ -33,7 +33,7 @@ func TestBroadcastReachesEverybodyAndTheRestIsEchoed(t *testing.T) {
 func TestBinaryMessageAsksForNothing(t *testing.T) {
 	ev := &upstream.Event{Type: upstream.Message, Op: ws.OpBinary, Data: []byte("broadcast 5")}
 	r, inline := newPushing().Send(ev, nil)
-	if !inline || r.Op != ws.OpBinary || !bytes.Equal(r.Data, ev.Data) {
+	if !inline || r.Send.Op != ws.OpBinary || !bytes.Equal(r.Send.Data, ev.Data) {
 		t.Errorf("answered %v with %+v", inline, r)
 	}
 }
@@ -46,7 +46,7 @@ func TestTooManyBroadcastsAreRefused(t *testing.T) {
 		if i == waiting {
 			want = tryAgainLater
 		}
-		if r, inline := p.Send(ev, nil); !inline || r.Op != 0 || r.Close != want {
+		if r, inline := p.Send(ev, nil); !inline || r.Send.Op != 0 || r.Close.Code != want {
 			t.Errorf("request %d: answered %v with %+v", i+1, inline, r)
 		}
 	}

@@ -36,7 +36,7 @@ func (p *pushing) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, 
 	case p.asked <- n:
 		return upstream.Reply{}, true
 	default:
-		return upstream.Reply{Close: tryAgainLater}, true
+		return upstream.Reply{Close: delivery.Close{Code: tryAgainLater}}, true
 	}
 }
 

@@ -6,6 +6,7 @@ package echo
 import (
 	"context"
 
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 )
 
@@ -22,7 +23,7 @@ func (Upstream) Traits() upstream.Traits {
 
 // Send answers ev with its own payload.
 func (Upstream) Send(ev *upstream.Event, _ upstream.Sink) (upstream.Reply, bool) {
-	return upstream.Reply{Op: ev.Op, Data: ev.Data}, true
+	return upstream.Reply{Send: delivery.Send{Op: ev.Op, Data: ev.Data}}, true
 }
 
 // Close has nothing to wait for.

@@ -45,7 +45,7 @@ func TestAnOpenedUpstreamDeliversAndEnds(t *testing.T) {
 	if _, inline := u.Send(&ev, replies); inline {
 		t.Fatal("answered at once")
 	}
-	if r := <-replies; r.Op != ws.OpText || string(r.Data) != "echo hi" || r.Close != 0 {
+	if r := <-replies; r.Send.Op != ws.OpText || string(r.Send.Data) != "echo hi" || r.Close.Code != 0 {
 		t.Errorf("got %+v", r)
 	}
 	u.Send(&upstream.Event{Type: upstream.Disconnected, Hub: o.Hub, Reason: "eof"}, replies)

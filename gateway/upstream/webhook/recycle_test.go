@@ -26,7 +26,7 @@ type replies struct {
 
 func (r *replies) Reply(_ session.Ref, reply upstream.Reply) {
 	r.mu.Lock()
-	if reply.Close != 0 {
+	if reply.Close.Code != 0 {
 		r.closed++
 	}
 	r.mu.Unlock()

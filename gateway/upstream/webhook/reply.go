@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 )
 
@@ -93,11 +94,11 @@ func readGood(c *upstream.Call, resp *fasthttp.Response) (upstream.Reply, *upstr
 	case c.Type == upstream.Connect:
 		r.Verdict, err = readVerdict(body, c.Request)
 	case len(body) > 0:
-		r.Op, err = opOf(resp.Header.ContentType(), body)
+		r.Send.Op, err = opOf(resp.Header.ContentType(), body)
 		if media(resp.Header.ContentType()) == "application/json" {
 			body = bytes.TrimPrefix(body, byteOrderMark)
 		}
-		r.Data = bytes.Clone(body)
+		r.Send.Data = bytes.Clone(body)
 	}
 	if err != nil {
 		return upstream.Reply{}, refused("%w", err)
@@ -130,7 +131,7 @@ func challenges(resp *fasthttp.Response) (list []string) {
 }
 
 // stateOf returns the state that an answer sets, nil if it sets none.
-func stateOf(resp *fasthttp.Response) (*string, error) {
+func stateOf(resp *fasthttp.Response) (*delivery.State, error) {
 	switch values := resp.Header.PeekAll("ce-connectionState"); {
 	case len(values) == 0:
 		return nil, nil
@@ -143,7 +144,7 @@ func stateOf(resp *fasthttp.Response) (*string, error) {
 		if !validState(state) {
 			return nil, fmt.Errorf("the answer's ce-connectionState is not visible ASCII")
 		}
-		return &state, nil
+		return &delivery.State{Value: state}, nil
 	}
 }
 

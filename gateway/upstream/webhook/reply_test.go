@@ -63,7 +63,7 @@ func TestAnswersToMessagesReachTheClient(t *testing.T) {
 			wantNoError(t, err)
 			resp.Reset() // nothing of it may be kept
 			resp.SetBodyString("XXXXXXXXXXXXXXXX")
-			if r.Op != test.op || string(r.Data) != test.data || r.State != nil || r.Verdict != nil || r.Close != 0 {
+			if r.Send.Op != test.op || string(r.Send.Data) != test.data || r.State != nil || r.Verdict != nil || r.Close.Code != 0 {
 				t.Errorf("got %+v", r)
 			}
 		})
@@ -107,7 +107,7 @@ func TestStateIsReplacedRemovedOrKept(t *testing.T) {
 		for _, c := range []*upstream.Call{message("x"), event(upstream.Connect)} {
 			r, err := readReply(c, parse(t, ok(lines, "")))
 			wantNoError(t, err)
-			if r.State == nil || *r.State != want {
+			if r.State == nil || r.State.Value != want {
 				t.Errorf("%.80q: got %v, want %.40q", lines, r.State, want)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"sluice/gateway/delivery"
 	"sluice/gateway/name"
 	"sluice/gateway/upstream"
 )
@@ -25,30 +26,48 @@ var byteOrderMark = []byte("\ufeff")
 // readVerdict reads the answer to connect. An empty body lets the client in as
 // it is. The client must have offered the subprotocol that is chosen.
 func readVerdict(body []byte, r *upstream.Request) (*upstream.Verdict, error) {
-	v := new(upstream.Verdict)
 	if len(body) == 0 {
-		return v, nil
+		return new(upstream.Verdict), nil
 	}
-	if err := parseVerdict(body, v); err != nil {
+	var a admission
+	if err := parseAdmission(body, &a); err != nil {
 		return nil, fmt.Errorf("the answer to connect: %w", err)
 	}
-	if err := checkNames(v); err != nil {
+	if err := a.checkNames(); err != nil {
 		return nil, fmt.Errorf("the answer to connect: %w", err)
 	}
-	if v.Subprotocol != "" && (r == nil || !slices.Contains(r.Subprotocols, v.Subprotocol)) {
-		return nil, fmt.Errorf("the answer to connect: the client does not offer the subprotocol %.80q", v.Subprotocol)
+	if a.subprotocol != "" && (r == nil || !slices.Contains(r.Subprotocols, a.subprotocol)) {
+		return nil, fmt.Errorf("the answer to connect: the client does not offer the subprotocol %.80q", a.subprotocol)
 	}
-	return v, nil
+	return a.verdict(), nil
 }
 
-// checkNames says what is wrong with who v says that a client is.
-func checkNames(v *upstream.Verdict) error {
-	if v.User != "" {
-		if err := name.Check(v.User); err != nil {
+// admission is what a backend says of a client that it lets in.
+type admission struct {
+	user, subprotocol string
+	groups, roles     []string
+}
+
+// verdict is what the loops are told of it.
+func (a *admission) verdict() *upstream.Verdict {
+	v := &upstream.Verdict{User: a.user, Subprotocol: a.subprotocol}
+	if len(a.roles) > 0 {
+		v.Given = append(v.Given, delivery.Assume{Roles: a.roles})
+	}
+	if len(a.groups) > 0 {
+		v.Given = append(v.Given, delivery.Join{Groups: a.groups})
+	}
+	return v
+}
+
+// checkNames says what is wrong with who a says that a client is.
+func (a *admission) checkNames() error {
+	if a.user != "" {
+		if err := name.Check(a.user); err != nil {
 			return fmt.Errorf("userId %w", err)
 		}
 	}
-	for _, group := range v.Groups {
+	for _, group := range a.groups {
 		if err := name.Check(group); err != nil {
 			return fmt.Errorf("groups: %.80q %w", group, err)
 		}
@@ -56,10 +75,10 @@ func checkNames(v *upstream.Verdict) error {
 	return nil
 }
 
-// parseVerdict fills in v from a JSON object. Names are compared exactly and a
+// parseAdmission fills in a from a JSON object. Names are compared exactly and a
 // known one may stand there once: two parsers must not see two users in it.
 // Unknown members are skipped, and null is as if it were not there.
-func parseVerdict(body []byte, v *upstream.Verdict) error {
+func parseAdmission(body []byte, a *admission) error {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	if !utf8.Valid(body) {
 		return errors.New("not UTF-8")
@@ -81,7 +100,7 @@ func parseVerdict(body []byte, v *upstream.Verdict) error {
 			}
 			seen[name] = true
 		}
-		if err := parseMember(d, name, v); err != nil {
+		if err := parseMember(d, name, a); err != nil {
 			return err
 		}
 	}
@@ -95,16 +114,16 @@ func parseVerdict(body []byte, v *upstream.Verdict) error {
 }
 
 // parseMember reads the value of a member.
-func parseMember(d *json.Decoder, name string, v *upstream.Verdict) error {
+func parseMember(d *json.Decoder, name string, a *admission) error {
 	switch name {
 	case "userId":
-		return parseName(d, name, &v.User)
+		return parseName(d, name, &a.user)
 	case "subprotocol":
-		return parseName(d, name, &v.Subprotocol)
+		return parseName(d, name, &a.subprotocol)
 	case "groups":
-		return parseNames(d, name, &v.Groups)
+		return parseNames(d, name, &a.groups)
 	case "roles":
-		return parseNames(d, name, &v.Roles)
+		return parseNames(d, name, &a.roles)
 	}
 	if err := d.Decode(new(json.RawMessage)); err != nil {
 		return errors.New("not JSON")

@@ -8,29 +8,30 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 )
 
 func TestConnectAnswersAreRead(t *testing.T) {
 	offered := &upstream.Request{Subprotocols: []string{"v1", "v2"}}
 	many := `["` + strings.TrimSuffix(strings.Repeat(`g","`, maxNames), `","`) + `"]`
-	for body, want := range map[string]upstream.Verdict{
+	for body, want := range map[string]admission{
 		``:                 {},
 		`{}`:               {},
 		" {\n}\n":          {},
-		`{"userId":"ann"}`: {User: "ann"},
-		"\ufeff" + `{"userId":"...","groups":["..a"]}`:                  {User: "...", Groups: []string{"..a"}},
+		`{"userId":"ann"}`: {user: "ann"},
+		"\ufeff" + `{"userId":"...","groups":["..a"]}`:                  {user: "...", groups: []string{"..a"}},
 		`{"userId":null,"groups":null,"roles":null,"subprotocol":null}`: {},
 		`{"userId":"","groups":[],"roles":[],"subprotocol":""}`:         {},
 		`{"userId":"\u017dofie","groups":["a","b"],"roles":["r"],"subprotocol":"v2"}`: {
-			User: "Žofie", Groups: []string{"a", "b"}, Roles: []string{"r"}, Subprotocol: "v2"},
+			user: "Žofie", groups: []string{"a", "b"}, roles: []string{"r"}, subprotocol: "v2"},
 		`{"UserId":"x","userid":"y","other":{"userId":["z"]},"mqtt":[1,{}]}`: {},
 		`{"other":1,"other":2}`:                                   {},
-		`{"groups":` + many + `}`:                                 {Groups: strings.Split(strings.Repeat("g,", maxNames-1)+"g", ",")},
-		`{"userId":"` + strings.Repeat("x", maxNameLength) + `"}`: {User: strings.Repeat("x", maxNameLength)},
+		`{"groups":` + many + `}`:                                 {groups: strings.Split(strings.Repeat("g,", maxNames-1)+"g", ",")},
+		`{"userId":"` + strings.Repeat("x", maxNameLength) + `"}`: {user: strings.Repeat("x", maxNameLength)},
 	} {
 		got, err := readVerdict([]byte(body), offered)
-		if err != nil || !reflect.DeepEqual(*got, want) {
+		if err != nil || !reflect.DeepEqual(got, want.verdict()) {
 			t.Errorf("%.100s: got %.200v, %v", body, got, err)
 		}
 	}
@@ -86,15 +87,15 @@ func FuzzConnectAnswer(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		v := new(upstream.Verdict)
-		if err := parseVerdict(body, v); err != nil {
+		v := new(admission)
+		if err := parseAdmission(body, v); err != nil {
 			return
 		}
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), &members); err != nil || !utf8.Valid(body) {
 			t.Fatalf("%q is accepted: %v", body, err)
 		}
-		for name, got := range map[string]any{"userId": &v.User, "subprotocol": &v.Subprotocol, "groups": &v.Groups, "roles": &v.Roles} {
+		for name, got := range map[string]any{"userId": &v.user, "subprotocol": &v.subprotocol, "groups": &v.groups, "roles": &v.roles} {
 			want := reflect.New(reflect.TypeOf(got).Elem())
 			if raw, ok := members[name]; ok {
 				if err := json.Unmarshal(raw, want.Interface()); err != nil {
@@ -110,4 +111,15 @@ func FuzzConnectAnswer(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestConnectAnswersGiveRolesAndGroups(t *testing.T) {
+	v, err := readVerdict([]byte(`{"userId":"ann","groups":["a","b"],"roles":["r"]}`), nil)
+	want := &upstream.Verdict{User: "ann", Given: []delivery.Action{
+		delivery.Assume{Roles: []string{"r"}},
+		delivery.Join{Groups: []string{"a", "b"}},
+	}}
+	if err != nil || !reflect.DeepEqual(v, want) {
+		t.Errorf("got %+v, %v", v, err)
+	}
 }
