@@ -1,0 +1,214 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/gateway/auth"
+	"sluice/gateway/config"
+	"sluice/gateway/handshake"
+	"sluice/gateway/upstream"
+	"sluice/session"
+)
+
+// Reload puts what cfg says of hubs, limits, heartbeats and draining into
+// force, for the sessions that exist too. All of it or, with an error, nothing.
+// What only a restart can change is the caller's to refuse.
+func (g *Gateway) Reload(cfg *config.Config) error { return g.configure(cfg) }
+
+func (g *Gateway) configure(cfg *config.Config) error {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	r, err := g.revise(cfg)
+	if err != nil {
+		return err
+	}
+	removed := false
+	for _, hs := range g.enact(r) {
+		removed = removed || hs.gone
+		remaining := remainsPatience * time.Duration(hs.config.Upstream.Budget) // none if the hub is still there
+		g.retire(hs, 2*time.Duration(cfg.Limits.Close)+remaining+retireTime)
+	}
+	drain := cfg.Drain
+	g.drainConfig.Store(&drain)
+	buffered := g.buffered
+	if cfg.Limits.Buffered > 0 {
+		buffered = int64(cfg.Limits.Buffered)
+	}
+	g.budget.SetLimit(buffered) // once: loops and requests take from it meanwhile
+	shares := ShareDescriptors(g.limit, cfg)
+	if wanted := cfg.Limits.Connections; wanted > shares.Connections {
+		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", shares.Connections, "descriptors", g.limit)
+	}
+	if removed {
+		for _, l := range g.loops {
+			l.closeRemovedHubs()
+		}
+	}
+	return nil
+}
+
+// revision is a configuration that has not come into force yet.
+type revision struct {
+	settings *settings
+	next     map[*hub]*hubSettings
+	opened   []func(context.Context) // closes what was made for it
+	added    []*hub
+}
+
+// revise gives cfg its meaning. Hubs that exist are kept, so that their
+// sessions see what is new; nothing that is in force is touched.
+func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
+	lim := &cfg.Limits
+	s := &settings{
+		routes:     make(map[string]*hub),
+		hosts:      hostsOf(cfg),
+		hubs:       make(map[string]*hub, len(cfg.Hubs)),
+		folded:     make(map[string]*hub, len(cfg.Hubs)),
+		endpoint:   g.endpoint(cfg),
+		interval:   ticks(cfg.Heartbeat.Interval),
+		timeout:    ticks(cfg.Heartbeat.Timeout),
+		head:       int(lim.Head),
+		headers:    lim.Headers,
+		headTime:   ticks(lim.Handshake),
+		pending:    int64(lim.PendingHandshakes),
+		awaiting:   max(1, lim.PendingHandshakes/8),
+		messageAge: ticks(lim.MessageAge),
+		control:    session.NewRate(float64(lim.ControlRate), lim.ControlBurst),
+		queue:      int(lim.Queue),
+		queueAge:   ticks(lim.QueueAge),
+		closeTime:  ticks(lim.Close),
+		groups:     lim.Groups,
+		mailbox:    int64(lim.Mailbox),
+	}
+	s.early = s.interval / 16
+	shares := ShareDescriptors(g.limit, cfg)
+	s.connections, s.http, s.descriptors = int64(shares.Connections), int64(shares.HTTP), shares.clients()
+	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
+	defer func() {
+		if err != nil {
+			r.discard()
+		}
+	}()
+	for _, name := range slices.Sorted(maps.Keys(cfg.Hubs)) {
+		hc := cfg.Hubs[name]
+		h := g.hubs[name]
+		if h == nil {
+			h = &hub{name: name, metrics: g.metrics.Hub(name), rosters: makeRosters(g.metrics.Loops(), g.kernel.hashing())}
+			r.added = append(r.added, h)
+		}
+		hs, err := g.reviseHub(r, h, cfg, hc)
+		if err != nil {
+			return nil, fmt.Errorf("hubs.%s: %w", name, err)
+		}
+		s.hubs[name], s.folded[strings.ToLower(name)], r.next[h] = h, h, hs
+		for _, path := range hc.Paths {
+			plain, _ := handshake.UnescapePath([]byte(path)) // which validation has tried
+			s.routes[string(plain)] = h
+		}
+	}
+	all := allKeys(cfg)
+	s.dataPlane = auth.NewDataPlane(func(name string) *auth.Keys {
+		if h := s.hub(name); h != nil {
+			return h.now.Load().keys
+		}
+		return all
+	}, cfg.APIKeys, s.endpoint)
+	return r, nil
+}
+
+// discard closes what was made for a revision that does not come into force.
+func (r *revision) discard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // nothing was sent there
+	for _, end := range r.opened {
+		end(ctx)
+	}
+	for _, h := range r.added {
+		h.metrics.Release()
+	}
+}
+
+// enact puts r into force. It returns what nobody needs any more.
+func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
+	for _, name := range slices.Sorted(maps.Keys(g.hubs)) {
+		h := g.hubs[name]
+		if r.settings.hubs[name] == nil {
+			gone := *h.now.Load()
+			gone.gone = true
+			h.now.Store(&gone)
+			retired = append(retired, &gone)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.settings.hubs)) {
+		h := r.settings.hubs[name]
+		hs := r.next[h]
+		if !hs.traits.Inline {
+			h.metrics.ExportUpstream(true)
+		}
+		if old := h.now.Swap(hs); old != nil && !old.gone {
+			left := &hubSettings{name: h.name, hub: h}
+			if old.upstream != hs.upstream {
+				left.upstream = old.upstream
+				if queue, ok := old.upstream.(interface{ MoveTo(upstream.Upstream) }); ok {
+					queue.MoveTo(hs.upstream)
+				}
+			}
+			if old.clients != hs.clients {
+				left.clients = old.clients
+			}
+			retired = append(retired, left)
+		}
+	}
+	g.hubs = r.settings.hubs
+	g.settings.Store(r.settings)
+	return retired
+}
+
+// retireTime is how long what a reload has replaced is kept, beyond the time
+// for an answer that is under way and for a close handshake: for loops that have just looked it up, and for the
+// sessions of a hub that is gone.
+const retireTime = 5 * time.Second
+
+// retire closes what hs is done with, after some time.
+func (g *Gateway) retire(hs *hubSettings, after time.Duration) {
+	g.retired.Add(1)
+	g.kernel.later(g.looping, after, func() {
+		defer g.retired.Done()
+		g.end(hs)
+	})
+}
+
+// end closes the upstream of hs, and what verifies its tokens.
+func (g *Gateway) end(hs *hubSettings) {
+	defer g.uncount(hs)
+	if hs.clients != nil {
+		hs.clients.Close()
+	}
+	if hs.upstream == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(g.telling, time.Minute)
+	defer cancel()
+	if lost := hs.upstream.Close(ctx); lost > 0 {
+		g.log.Warn("events not delivered", "hub", hs.name, "lost", lost)
+	}
+}
+
+// uncount ends the series that can move no more once hs has ended: those of the
+// upstream where the hub has one that is built in now, all of a hub that is
+// gone.
+func (g *Gateway) uncount(hs *hubSettings) {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	if hs.hub.now.Load().traits.Inline {
+		hs.hub.metrics.ExportUpstream(false)
+	}
+	if hs.gone {
+		hs.hub.metrics.Release()
+	}
+}
