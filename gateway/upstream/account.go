@@ -74,9 +74,9 @@ func (a *Account) budget(t Type) time.Duration {
 }
 
 // Refuse ends p, which the Schedule has not taken, and returns the answer to it.
-func (a *Account) Refuse(p *Pending, o metrics.Outcome) Reply {
-	r := undelivered(p.Call.Type, o)
-	a.count(p, o, 0)
+func (a *Account) Refuse(p *Pending) Reply {
+	r := p.last()
+	a.count(p, r.Outcome, 0)
 	a.release(p)
 	return r
 }

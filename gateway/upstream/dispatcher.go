@@ -85,7 +85,7 @@ func (d *Dispatcher) Send(ev *Event, late Sink) (Reply, bool) {
 		return Reply{}, false
 	}
 	if outcome != metrics.OutcomeOK {
-		return d.account.Refuse(p, outcome), true
+		return d.account.Refuse(p), true
 	}
 	return Reply{}, false
 }

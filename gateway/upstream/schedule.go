@@ -60,7 +60,8 @@ func NewSchedule(o *Options, random rand.Source) *Schedule {
 // or no event is taken any more. In the latter case a successor may adopt it.
 func (s *Schedule) Add(p *Pending, now time.Duration) (next *Pending, o metrics.Outcome) {
 	if s.closing || s.left {
-		return nil, metrics.OutcomeCanceled
+		p.end = metrics.OutcomeCanceled
+		return nil, p.end
 	}
 	s.queue.add(p)
 	s.taken++
@@ -69,9 +70,9 @@ func (s *Schedule) Add(p *Pending, now time.Duration) (next *Pending, o metrics.
 		s.queue.remove(p)
 		s.taken--
 		s.metrics.Reached(p.lane.limit())
-		return next, metrics.OutcomeOverloaded
+		p.end = metrics.OutcomeOverloaded
 	}
-	return next, metrics.OutcomeOK
+	return next, p.end
 }
 
 func (s *Schedule) bound(l lane) int {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"sluice/gateway/config"
@@ -105,7 +106,13 @@ func options(change ...func(*config.Upstream)) counted {
 
 // count is the sum of a metric of the upstream, over its series that have all
 // of these label values.
-func (c counted) count(t *testing.T, name string, labels ...string) (sum float64) {
+func (c counted) count(t *testing.T, name string, labels ...string) float64 {
+	t.Helper()
+	return sum(c.scrape(t), name, labels...)
+}
+
+// scrape reads all metrics.
+func (c counted) scrape(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(c.set)
@@ -113,6 +120,10 @@ func (c counted) count(t *testing.T, name string, labels ...string) (sum float64
 	if err != nil {
 		t.Fatal(err)
 	}
+	return families
+}
+
+func sum(families []*dto.MetricFamily, name string, labels ...string) (sum float64) {
 	for _, f := range families {
 		if f.GetName() != "sluice_upstream_"+name {
 			continue
