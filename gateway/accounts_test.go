@@ -38,7 +38,7 @@ type account struct {
 func testAccounts(t *testing.T, loops int) {
 	before := descriptors(t)
 	var accounts []*account
-	cfg := gatewaytest.Config(nil)
+	cfg := gatewaytest.Config()
 	cfg.Loops = loops
 	cfg.Hubs = map[string]config.Hub{}
 	for _, f := range backendFaults() {

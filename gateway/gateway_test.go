@@ -49,7 +49,11 @@ type node struct {
 // start serves a gateway for the test. edit changes the default configuration.
 func start(t testing.TB, edit func(*config.Config), upstreams ...upstream.Upstream) *node {
 	t.Helper()
-	return startOptions(t, gatewaytest.Config(edit), func(o *Options) { o.Schemes["test"] = scheme(upstreams) })
+	cfg := gatewaytest.Config()
+	if edit != nil {
+		edit(cfg)
+	}
+	return startOptions(t, cfg, func(o *Options) { o.Schemes["test"] = scheme(upstreams) })
 }
 
 // startOptions serves a gateway made of these options.

@@ -299,7 +299,7 @@ func TestEmptyLineBeforeARequestIsSkipped(t *testing.T) {
 // opened, and something else failed.
 func TestNodeCanBeClosedBeforeItServes(t *testing.T) {
 	before := descriptors(t)
-	n := unserved(t, gatewaytest.Config(nil), slog.New(slog.DiscardHandler))
+	n := unserved(t, gatewaytest.Config(), slog.New(slog.DiscardHandler))
 	c, err := net.Dial("tcp", n.Addr().String())
 	if err != nil {
 		t.Fatal(err)

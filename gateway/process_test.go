@@ -31,7 +31,7 @@ const childVariable = "GATEWAY_TEST_CHILD"
 // runChild serves a gateway until its standard input ends. A byte there begins
 // the drain, which the end of the input cuts short.
 func runChild(kind string) int {
-	cfg := gatewaytest.Config(nil)
+	cfg := gatewaytest.Config()
 	cfg.Loops = 2
 	cfg.Drain = config.Drain{Timeout: config.Duration(patience)}
 	switch kind {

@@ -200,7 +200,7 @@ func TestEveryBoundHasAMetric(t *testing.T) {
 // startWith serves a gateway whose default hub has a webhook for an upstream.
 func startWith(t testing.TB, url string, edit func(*Options)) *node {
 	t.Helper()
-	cfg := gatewaytest.Config(nil)
+	cfg := gatewaytest.Config()
 	hub := cfg.Hubs["default"]
 	hub.Upstream.URL = url
 	cfg.Hubs["default"] = hub

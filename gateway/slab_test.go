@@ -46,7 +46,7 @@ func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
 
 // When a loop dies nothing can be saved: Serve says why, and the process ends.
 func TestDeadLoopEndsServe(t *testing.T) {
-	g := unserved(t, gatewaytest.Config(nil), slog.New(slog.DiscardHandler))
+	g := unserved(t, gatewaytest.Config(), slog.New(slog.DiscardHandler))
 	defer g.Close()
 	served := make(chan error, 1)
 	go func() { served <- g.Serve() }()

@@ -178,7 +178,7 @@ func wantExemplars(t *testing.T, n *node, event *tracepb.Span) {
 func TestRefusedHandshakesAreTraced(t *testing.T) {
 	receiver := tracetest.Receive(t)
 	tracer, shut := openTracer(t, receiver.URL)
-	cfg := gatewaytest.Config(nil)
+	cfg := gatewaytest.Config()
 	cfg.Limits.Handshake = config.Duration(100 * time.Millisecond)
 	n := startOptions(t, cfg, func(o *Options) { o.Tracer = tracer })
 
@@ -235,7 +235,7 @@ func TestWithoutATracerTheBackendIsToldOfNoTrace(t *testing.T) {
 func TestTwoTraceparentsAreNone(t *testing.T) {
 	receiver := tracetest.Receive(t)
 	tracer, shut := openTracer(t, receiver.URL)
-	cfg := gatewaytest.Config(nil)
+	cfg := gatewaytest.Config()
 	n := startOptions(t, cfg, func(o *Options) { o.Tracer = tracer })
 	const header = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333"
 	n.dial(header+"1-01", header+"2-01")

@@ -47,7 +47,7 @@ func start(t *testing.T) *node {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(backend.Close)
-	cfg := gatewaytest.Config(nil)
+	cfg := gatewaytest.Config()
 	cfg.Loops = 2
 	cfg.Heartbeat = config.Heartbeat{Interval: config.Duration(200 * time.Millisecond), Timeout: config.Duration(200 * time.Millisecond)}
 	cfg.Hubs = map[string]config.Hub{

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -77,10 +79,10 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 			}
 		}
 	})
-	g := start(t, fmt.Sprintf(asked, backend.address))
+	g := gatewaytest.Launch(t, fmt.Sprintf(asked, backend.address))
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			conn, response, err := websocket.Dial(t.Context(), g.url()+"?case="+url.QueryEscape(name), nil)
+			conn, response, err := websocket.Dial(t.Context(), g.URL()+"?case="+url.QueryEscape(name), nil)
 			if response == nil {
 				t.Fatal(err)
 			}
@@ -95,7 +97,7 @@ func TestEveryAnswerToConnectHasTheStatusThatTheContractSays(t *testing.T) {
 			}
 		})
 	}
-	g.awaitMetric(t, "sluice_connections", 0)
+	g.AwaitMetric(t, "sluice_connections", 0)
 }
 
 // A push to a user called .. would be one to everybody. The client is told that
@@ -115,27 +117,28 @@ func TestABackendThatGivesANameWhichURLsCannotNameIsToldOf(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				io.WriteString(w, body)
 			})
-			g := start(t, fmt.Sprintf(asked, backend.address))
-			_, response, err := websocket.Dial(t.Context(), g.url(), nil)
+			g := gatewaytest.Launch(t, fmt.Sprintf(asked, backend.address))
+			_, response, err := websocket.Dial(t.Context(), g.URL(), nil)
 			if err == nil || response == nil || response.StatusCode != http.StatusBadGateway {
 				t.Fatalf("%v, %v", response, err)
 			}
-			line := g.log.await(t, "the upstream has not taken an event")
-			if got := line.text("err"); !strings.Contains(got, want) || line.text("event") != "connect" || line.text("hub") != "default" {
+			line := g.Log.Await(t, "the upstream has not taken an event")
+			if got := line.Text("err"); !strings.Contains(got, want) || line.Text("event") != "connect" || line.Text("hub") != "default" {
 				t.Errorf("the log says %v, want %q of a connect event of the hub", line, want)
 			}
 			expectFarewells(t, backend, 1)
-			g.awaitMetric(t, "sluice_connections", 0)
+			g.AwaitMetric(t, "sluice_connections", 0)
 		})
 	}
 }
 
 // A backend that has let a client in keeps something for it.
 func TestAClientThatDoesNotWaitForItsVerdictIsToldOfAsDisconnected(t *testing.T) {
-	bothSizes(t, testImpatient)
+	gatewaytest.EachLoopCount(t, testImpatient)
 }
 
-func testImpatient(t *testing.T, loops string) {
+func testImpatient(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	release := make(chan struct{})
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
 		if e.name == "connect" {
@@ -146,14 +149,14 @@ func testImpatient(t *testing.T, loops string) {
 		}
 		reply(w, e)
 	})
-	g := start(t, loops+fmt.Sprintf("hubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", backend.address))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\nhubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", loops, backend.address))
 	conn := handshakeByHand(t, g)
-	await(t, func() string { return "no connect event" }, func() bool { return len(backend.named("connect")) == 1 })
+	gatewaytest.EventuallyOr(t, func() string { return "no connect event" }, func() bool { return len(backend.named("connect")) == 1 })
 	conn.Close()
 	time.AfterFunc(100*time.Millisecond, func() { close(release) }) // before or behind the FIN, both must be right
 	expectFarewells(t, backend, 1)
 	if id := backend.named("connect")[0].connection; backend.named("disconnected")[0].connection != id {
 		t.Errorf("%s left, %s had come", backend.named("disconnected")[0].connection, id)
 	}
-	g.awaitMetric(t, "sluice_connections", 0)
+	g.AwaitMetric(t, "sluice_connections", 0)
 }

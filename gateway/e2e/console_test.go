@@ -8,8 +8,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
+
+	"sluice/gateway/gatewaytest"
 
 	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
@@ -37,13 +40,13 @@ type visitor struct {
 }
 
 // visit connects a user who joins a group, and listens until the end.
-func (g *gateway) visit(t *testing.T, user, group string) *visitor {
+func visit(t *testing.T, g *gatewaytest.Command, user, group string) *visitor {
 	t.Helper()
 	token := sign(t, accessKey, jwt.MapClaims{
-		"sub": user, "aud": "http://" + g.address + "/client/hubs/default",
+		"sub": user, "aud": "http://" + g.Address + "/client/hubs/default",
 		"exp": time.Now().Add(time.Hour).Unix(), "webpubsub.group": []string{group},
 	})
-	conn := g.connect(t, bearer(token))
+	conn := gatewaytest.Dial(t, g.URL(), bearer(token))
 	v := &visitor{heard: make(chan string, 16), ended: make(chan error, 1)}
 	go func() {
 		for {
@@ -58,19 +61,14 @@ func (g *gateway) visit(t *testing.T, user, group string) *visitor {
 	return v
 }
 
-// talk has clients of two hubs send and receive until stop is called.
-func (g *gateway) talk(t *testing.T) (stop func()) {
+// talk has clients of two hubs send and receive until stop is called, or the
+// test ends.
+func talk(t *testing.T, g *gatewaytest.Command) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	paths := []string{"/", "/client/hubs/orders"}
-	for _, path := range paths {
-		conn, _, err := websocket.Dial(ctx, "ws://"+g.address+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.CloseNow() })
-		go func() {
-			defer func() { done <- struct{}{} }()
+	var talking sync.WaitGroup
+	for _, path := range []string{"/", "/client/hubs/orders"} {
+		conn := gatewaytest.Dial(t, "ws://"+g.Address+path, nil)
+		talking.Go(func() {
 			for tick := time.NewTicker(20 * time.Millisecond); ; {
 				select {
 				case <-ctx.Done():
@@ -84,21 +82,21 @@ func (g *gateway) talk(t *testing.T) (stop func()) {
 					return
 				}
 			}
-		}()
+		})
 	}
-	return func() {
+	stop = func() {
 		cancel()
-		for range paths {
-			<-done
-		}
+		talking.Wait()
 	}
+	t.Cleanup(stop)
+	return stop
 }
 
 func TestTheConsoleShowsTheNodeAndActsOnSessions(t *testing.T) {
-	chromium := program(t, "chromium")
-	g := start(t, fmt.Sprintf(consoled, serveHooks(t, nil).address))
-	ann, bob := g.visit(t, "ann", "red"), g.visit(t, "bob", "red")
-	stop := g.talk(t)
+	chromium := gatewaytest.Program(t, "chromium")
+	g := gatewaytest.Launch(t, fmt.Sprintf(consoled, serveHooks(t, nil).address))
+	ann, bob := visit(t, g, "ann", "red"), visit(t, g, "bob", "red")
+	stop := talk(t, g)
 	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><title>foreign</title>")
@@ -106,7 +104,7 @@ func TestTheConsoleShowsTheNodeAndActsOnSessions(t *testing.T) {
 	defer foreign.Close()
 
 	pictures := t.TempDir()
-	node(t, "console.js", chromium, "http://"+g.admin, accessKey, foreign.URL, pictures)
+	node(t, "console.js", chromium, "http://"+g.Admin, accessKey, foreign.URL, pictures)
 	stop()
 
 	expectText(t, ann, "hello from the console")
@@ -115,7 +113,7 @@ func TestTheConsoleShowsTheNodeAndActsOnSessions(t *testing.T) {
 		if closed := (websocket.CloseError{}); !errors.As(err, &closed) || closed.Code != 1000 || closed.Reason != "bye bob" {
 			t.Errorf("bob's connection ended with %v, want 1000 and bye bob", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(gatewaytest.Patience):
 		t.Error("bob was not closed")
 	}
 	select {
@@ -143,15 +141,15 @@ func expectText(t *testing.T, v *visitor, want string) {
 		if got != want {
 			t.Errorf("heard %q, want %q", got, want)
 		}
-	case <-time.After(patience):
+	case <-time.After(gatewaytest.Patience):
 		t.Errorf("did not hear %q", want)
 	}
 }
 
 func TestTheConsoleOnlyLooksWithoutAKey(t *testing.T) {
-	chromium := program(t, "chromium")
-	g := start(t, "")
-	conn := g.connect(t, nil)
-	node(t, "console-keyless.js", chromium, "http://"+g.admin)
-	mustEcho(t, conn, "still here")
+	chromium := gatewaytest.Program(t, "chromium")
+	g := gatewaytest.Launch(t, "")
+	conn := gatewaytest.Dial(t, g.URL(), nil)
+	node(t, "console-keyless.js", chromium, "http://"+g.Admin)
+	gatewaytest.Echo(t, conn, "still here")
 }

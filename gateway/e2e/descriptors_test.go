@@ -9,10 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/gateway/gatewaytest"
 
 	"github.com/coder/websocket"
 )
@@ -32,7 +33,7 @@ func (c *mob) come(address, request string, stays int) (status int) {
 		c.t.Fatal(err)
 	}
 	if request != "" {
-		conn.SetDeadline(time.Now().Add(patience))
+		conn.SetDeadline(time.Now().Add(gatewaytest.Patience))
 		io.WriteString(conn, request) // an error shows below
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
@@ -66,15 +67,16 @@ func TestClientsLeaveTheNodeItsDescriptors(t *testing.T) {
 				io.Copy(w, r.Body)
 			}))
 			defer backend.Close()
-			g := startWithin(t, limit, fmt.Sprintf(`
+			g := gatewaytest.Launch(t, fmt.Sprintf(`
 limits: {handshake: 10m}
 heartbeat: {interval: 10m, timeout: 10m}
 hubs:
   default: {paths: ["/"], anonymous: true, upstream: {url: 'echo:'}}
   asked: {paths: ["/asked"], anonymous: true, upstream: {url: 'http://%s/', events: ["*"]}}
-`, backend.Listener.Addr()))
-			promised := int(g.metric(t, "sluice_connections_limit"))
-			doctor := exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d; exec sluice doctor -config %s", limit, g.file))
+`, backend.Listener.Addr()), within(limit))
+			promised := int(g.Metric(t, "sluice_connections_limit"))
+			doctor := exec.Command("sluice", "doctor", "-config", g.File)
+			within(limit)(doctor)
 			report, err := doctor.Output()
 			if err != nil {
 				t.Fatal(err)
@@ -82,9 +84,9 @@ hubs:
 			if want := fmt.Sprintf(" %d ", promised); !strings.Contains(ungrouped(string(report)), want) {
 				t.Errorf("the doctor does not say%s:\n%s", want, report)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
 			defer cancel()
-			asked, _, err := websocket.Dial(ctx, g.url()+"asked", nil)
+			asked, _, err := websocket.Dial(ctx, g.URL()+"asked", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,32 +96,32 @@ hubs:
 			defer all.leave()
 			plain := 0
 			for range limit { // as many as there may be, and more
-				if all.come(g.address, "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n", http.StatusOK) == http.StatusOK {
+				if all.come(g.Address, "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n", http.StatusOK) == http.StatusOK {
 					plain++
 				}
 			}
 			for range limit {
-				all.come(g.address, "", 0)
+				all.come(g.Address, "", 0)
 			}
 			sessions := 1
 			upgrade := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-			for all.come(g.address, upgrade, http.StatusSwitchingProtocols) == http.StatusSwitchingProtocols {
+			for all.come(g.Address, upgrade, http.StatusSwitchingProtocols) == http.StatusSwitchingProtocols {
 				sessions++
 			}
 			if sessions != promised {
 				t.Errorf("%d connections, %d were promised; beside %d of plain HTTP", sessions, promised, plain)
 			}
 			for range limit {
-				all.come(g.address, "", 0)
+				all.come(g.Address, "", 0)
 			}
 			for range 20 { // each with a connection of its own
-				if status, _ := get(t, "http://"+g.admin+"/healthz"); status != http.StatusOK {
+				if status, _ := gatewaytest.Get(t, "http://"+g.Admin+"/healthz"); status != http.StatusOK {
 					t.Fatalf("the admin listener answers %d", status)
 				}
-				mustEcho(t, asked, "taken to the backend and back")
+				gatewaytest.Echo(t, asked, "taken to the backend and back")
 			}
-			if refused := g.metric(t, "sluice_accept_errors_total"); refused != 0 {
+			if refused := g.Metric(t, "sluice_accept_errors_total"); refused != 0 {
 				t.Errorf("%v times there was no descriptor", refused)
 			}
 		})
@@ -129,9 +131,10 @@ hubs:
 // ungrouped takes the commas out of numbers.
 func ungrouped(s string) string { return strings.ReplaceAll(s, ",", "") }
 
-// startWithin is start with a limit of descriptors.
-func startWithin(t *testing.T, descriptors int, yaml string) *gateway {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "sluice.yaml")
-	return launch(t, file, yaml, exec.Command("sh", "-c", fmt.Sprintf("ulimit -n %d; exec sluice -config %s", descriptors, file)))
+// within runs the command with a limit of descriptors.
+func within(descriptors int) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		cmd.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$@"`, descriptors), "sh"}, cmd.Args...)
+		cmd.Path = "/bin/sh"
+	}
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -34,7 +36,7 @@ func TestTheExampleBackendsAreAChat(t *testing.T) {
 			if err := os.Symlink(modules(t), folder+"/node_modules"); err != nil {
 				t.Fatal(err)
 			}
-			return exec.Command(program(t, "node"), folder+"/server.mjs")
+			return exec.Command(gatewaytest.Program(t, "node"), folder+"/server.mjs")
 		},
 		"go": func(t *testing.T) *exec.Cmd {
 			binary := filepath.Join(t.TempDir(), "chat")
@@ -56,28 +58,28 @@ func expectChat(t *testing.T, backend *exec.Cmd) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := start(t, string(file))
-	backend.Env = append(os.Environ(), "PORT=0", "ENDPOINT=http://"+g.address, "ACCESS_KEY="+exampleAccessKey, "API_KEY="+exampleAPIKey)
-	listening := attach(t, backend).find(t, "listening", func(e entry) bool { return strings.HasPrefix(e.text("msg"), "listening on ") })
-	port := strings.TrimPrefix(listening.text("msg"), "listening on ")
+	g := gatewaytest.Launch(t, string(file))
+	backend.Env = append(os.Environ(), "PORT=0", "ENDPOINT=http://"+g.Address, "ACCESS_KEY="+exampleAccessKey, "API_KEY="+exampleAPIKey)
+	listening := gatewaytest.Spawn(t, backend).Log.Find(t, "listening", func(e gatewaytest.Entry) bool { return strings.HasPrefix(e.Text("msg"), "listening on ") })
+	port := strings.TrimPrefix(listening.Text("msg"), "listening on ")
 	moved := strings.Replace(string(file), ":3000/", ":"+port+"/", 1)
 	if moved == string(file) {
 		t.Fatalf("the file names no port 3000:\n%s", file)
 	}
-	g.configure(t, moved)
-	g.signal(t, syscall.SIGHUP)
-	g.log.await(t, "configuration reloaded")
+	g.Configure(t, moved)
+	g.Signal(t, syscall.SIGHUP)
+	g.Log.Await(t, "configuration reloaded")
 
 	wantUnsignedRefused(t, "http://127.0.0.1:"+port+"/events")
-	if _, response, err := websocket.Dial(t.Context(), "ws://"+g.address+"/client/hubs/chat", nil); err == nil || response == nil || response.StatusCode != http.StatusUnauthorized {
+	if _, response, err := websocket.Dial(t.Context(), "ws://"+g.Address+"/client/hubs/chat", nil); err == nil || response == nil || response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a client without a name got %v, %v; want 401", response, err)
 	}
 	ann, annHears := terminal(t, g, "ann")
 	_, bobHears := terminal(t, g, "bob")
-	hear := func(text string, logs ...*journal) {
+	hear := func(text string, logs ...*gatewaytest.Journal) {
 		t.Helper()
 		for _, log := range logs {
-			log.await(t, text)
+			log.Await(t, text)
 		}
 	}
 	fmt.Fprintln(ann, "hello, bob")
@@ -91,7 +93,7 @@ func expectChat(t *testing.T, backend *exec.Cmd) {
 	hear("to bob", bobHears)
 	curl(t, g, "/api/hubs/chat/users/ann/:send", "to ann")
 	hear("to ann", annHears)
-	if strings.Contains(annHears.text(), "to bob") {
+	if strings.Contains(annHears.String(), "to bob") {
 		t.Error("what was for bob reached ann")
 	}
 }
@@ -139,22 +141,22 @@ func wantUnsignedRefused(t *testing.T, url string) {
 }
 
 // terminal runs sluice dial: what is typed, and what is shown.
-func terminal(t *testing.T, g *gateway, id string) (io.Writer, *journal) {
+func terminal(t *testing.T, g *gatewaytest.Command, id string) (io.Writer, *gatewaytest.Journal) {
 	t.Helper()
-	cmd := exec.Command("sluice", "dial", "-v", "ws://"+g.address+"/client/hubs/chat?id="+id)
+	cmd := exec.Command("sluice", "dial", "-v", "ws://"+g.Address+"/client/hubs/chat?id="+id)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := attach(t, cmd)
-	log.find(t, "connected", func(e entry) bool { return strings.HasPrefix(e.text("msg"), "connected to ") })
+	log := gatewaytest.Spawn(t, cmd).Log
+	log.Find(t, "connected", func(e gatewaytest.Entry) bool { return strings.HasPrefix(e.Text("msg"), "connected to ") })
 	return stdin, log
 }
 
 // curl sends a text with the command of that name.
-func curl(t *testing.T, g *gateway, path, text string) {
+func curl(t *testing.T, g *gatewaytest.Command, path, text string) {
 	t.Helper()
-	cmd := exec.Command(program(t, "curl"), "-sS", "-i", "http://"+g.address+path,
+	cmd := exec.Command(gatewaytest.Program(t, "curl"), "-sS", "-i", "http://"+g.Address+path,
 		"-H", "Authorization: Bearer "+exampleAPIKey, "-H", "Content-Type: text/plain", "-d", text)
 	output, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(output), "HTTP/1.1 202 ") {

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -14,7 +16,7 @@ import (
 func expectFarewells(t *testing.T, backend *hooks, connections int) {
 	t.Helper()
 	ids := map[string]string{}
-	await(t, func() string {
+	gatewaytest.EventuallyOr(t, func() string {
 		return fmt.Sprintf("%d of %d connections have had their farewell", len(ids), connections)
 	}, func() bool {
 		for _, e := range backend.named("disconnected") {
@@ -35,10 +37,11 @@ func expectFarewells(t *testing.T, backend *hooks, connections int) {
 }
 
 func TestADrainTellsTheBackendOfEveryConnectionThatEnds(t *testing.T) {
-	bothSizes(t, testDrainTellsAll)
+	gatewaytest.EachLoopCount(t, testDrainTellsAll)
 }
 
-func testDrainTellsAll(t *testing.T, loops string) {
+func testDrainTellsAll(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const connections, parked = 50, 10
 	release := make(chan struct{})
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
@@ -47,7 +50,7 @@ func testDrainTellsAll(t *testing.T, loops string) {
 		}
 		reply(w, e)
 	})
-	g := start(t, loops+fmt.Sprintf("drain: {delay: 0s, window: 200ms, timeout: 20s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", backend.address))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\ndrain: {delay: 0s, window: 200ms, timeout: 20s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", loops, backend.address))
 	everybody := gather(t, g, connections)
 	for i, conn := range everybody {
 		if i < parked { // these have an event under way when the end comes
@@ -55,21 +58,21 @@ func testDrainTellsAll(t *testing.T, loops string) {
 				t.Fatal(err)
 			}
 		} else {
-			mustEcho(t, conn, "hello")
+			gatewaytest.Echo(t, conn, "hello")
 		}
 	}
-	await(t, func() string { return "the parked ones were not heard" }, func() bool {
+	gatewaytest.EventuallyOr(t, func() string { return "the parked ones were not heard" }, func() bool {
 		return len(backend.named("message")) == connections && len(backend.named("connected")) == connections
 	})
-	g.signal(t, syscall.SIGTERM)
-	g.log.await(t, "draining")
+	g.Signal(t, syscall.SIGTERM)
+	g.Log.Await(t, "draining")
 	close(release)
 	for i, conn := range everybody {
-		if closed := closeOf(t, conn); closed.Code != websocket.StatusGoingAway {
+		if closed := gatewaytest.CloseOf(t, conn); closed.Code != websocket.StatusGoingAway {
 			t.Errorf("connection %d closed with %v, want 1001", i, closed)
 		}
 	}
-	if status := g.awaitExit(t); status != 0 {
+	if status := g.AwaitExit(t); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
 	if n := len(backend.named("connect")); n != connections {
@@ -79,29 +82,30 @@ func testDrainTellsAll(t *testing.T, loops string) {
 }
 
 func TestADrainWhoseBackendIsDeadEndsInTimeAndSaysWhatWasLost(t *testing.T) {
-	bothSizes(t, testDrainWithoutBackend)
+	gatewaytest.EachLoopCount(t, testDrainWithoutBackend)
 }
 
-func testDrainWithoutBackend(t *testing.T, loops string) {
+func testDrainWithoutBackend(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const connections = 20
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, loops+fmt.Sprintf("drain: {delay: 0s, window: 100ms, timeout: 3s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", way.Listen))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\ndrain: {delay: 0s, window: 100ms, timeout: 3s}\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", loops, way.Listen))
 	everybody := gather(t, g, connections)
 	if r := everybody.say(t.Context(), "alive"); r.answered.Load() != connections {
 		t.Fatalf("alive: %v", r)
 	}
 	way.down(t)
-	g.signal(t, syscall.SIGTERM)
+	g.Signal(t, syscall.SIGTERM)
 	for i, conn := range everybody {
-		if closed := closeOf(t, conn); closed.Code != websocket.StatusGoingAway {
+		if closed := gatewaytest.CloseOf(t, conn); closed.Code != websocket.StatusGoingAway {
 			t.Errorf("connection %d closed with %v, want 1001", i, closed)
 		}
 	}
-	if lost := g.log.await(t, "events not delivered")["lost"]; lost != float64(connections) {
+	if lost := g.Log.Await(t, "events not delivered")["lost"]; lost != float64(connections) {
 		t.Errorf("%v events were lost by the log, want %d", lost, connections)
 	}
-	if status := g.awaitExit(t); status != 0 {
+	if status := g.AwaitExit(t); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
 }

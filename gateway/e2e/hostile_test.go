@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -132,15 +134,18 @@ func serveFaults(t *testing.T) *hooks {
 	return serveHooks(t, func(w http.ResponseWriter, r *http.Request, e event) { ways[e.body].do(w, r, e) })
 }
 
-func TestEveryFaultOfABackendHasTheEndThatTheContractSays(t *testing.T) { bothSizes(t, testEveryFault) }
+func TestEveryFaultOfABackendHasTheEndThatTheContractSays(t *testing.T) {
+	gatewaytest.EachLoopCount(t, testEveryFault)
+}
 
-func testEveryFault(t *testing.T, loops string) {
-	g := start(t, loops+fmt.Sprintf(hostile, serveFaults(t).address))
+func testEveryFault(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\n"+hostile, loops, serveFaults(t).address))
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
-			before := g.metric(t, "sluice_upstream_requests_total", `event="message"`, `outcome="`+f.outcome+`"`)
-			conn := g.connect(t, nil)
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			before := g.Metric(t, "sluice_upstream_requests_total", "event=message", "outcome="+f.outcome)
+			conn := gatewaytest.Dial(t, g.URL(), nil)
+			ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
 			defer cancel()
 			if err := conn.Write(ctx, websocket.MessageText, []byte(f.name)); err != nil {
 				t.Fatal(err)
@@ -148,7 +153,7 @@ func testEveryFault(t *testing.T, loops string) {
 			ends := before + 1
 			switch {
 			case f.close != 0:
-				if closed := closeOf(t, conn); closed.Code != f.close {
+				if closed := gatewaytest.CloseOf(t, conn); closed.Code != f.close {
 					t.Errorf("closed with %v, want %d", closed, f.close)
 				}
 			case f.answer != "":
@@ -159,7 +164,7 @@ func testEveryFault(t *testing.T, loops string) {
 				exchange(t, conn, websocket.MessageText, "text", websocket.MessageText, "yes")
 				ends++
 			}
-			g.awaitMetric(t, "sluice_upstream_requests_total", ends, `event="message"`, `outcome="`+f.outcome+`"`)
+			g.AwaitMetric(t, "sluice_upstream_requests_total", ends, "event=message", "outcome="+f.outcome)
 		})
 	}
 }
@@ -173,14 +178,17 @@ type tally struct {
 
 // TestTheCountsOfAHostileBackendAddUp has many clients meet faults at the same
 // time. What they saw and what the gateway counted must be the same.
-func TestTheCountsOfAHostileBackendAddUp(t *testing.T) { bothSizes(t, testHostileCounts) }
+func TestTheCountsOfAHostileBackendAddUp(t *testing.T) {
+	gatewaytest.EachLoopCount(t, testHostileCounts)
+}
 
-func testHostileCounts(t *testing.T, loops string) {
+func testHostileCounts(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	all := faults()
 	mild := all[:slices.IndexFunc(all, func(f fault) bool { return f.close != 0 })]
-	g := start(t, loops+fmt.Sprintf(hostile, serveFaults(t).address))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\n"+hostile, loops, serveFaults(t).address))
 	seen := &tally{outcomes: map[string]int{}, closes: map[websocket.StatusCode]int{}}
-	before := g.resident(t)
+	before := resident(t, g)
 	random := rand.New(rand.NewPCG(1, 2))
 	var wg sync.WaitGroup
 	for i := range 2 * len(all) { // every fault comes twice, behind others that end well
@@ -189,7 +197,7 @@ func testHostileCounts(t *testing.T, loops string) {
 			script = append(script, mild[random.IntN(len(mild))])
 		}
 		script = append(script, all[i%len(all)], mild[0])
-		conn := g.connect(t, nil)
+		conn := gatewaytest.Dial(t, g.URL(), nil)
 		wg.Go(func() {
 			if err := seen.provoke(t.Context(), conn, script); err != nil {
 				t.Errorf("client %d: %v", i, err)
@@ -201,14 +209,14 @@ func testHostileCounts(t *testing.T, loops string) {
 	total := 0
 	for outcome, n := range seen.outcomes {
 		total += n
-		g.awaitMetric(t, "sluice_upstream_requests_total", float64(n), `event="message"`, `outcome="`+outcome+`"`)
+		g.AwaitMetric(t, "sluice_upstream_requests_total", float64(n), "event=message", "outcome="+outcome)
 	}
-	g.awaitMetric(t, "sluice_upstream_requests_total", float64(total), `event="message"`)
+	g.AwaitMetric(t, "sluice_upstream_requests_total", float64(total), "event=message")
 	for code, n := range seen.closes {
-		g.awaitMetric(t, "sluice_connections_closed_total", float64(n), fmt.Sprintf("code=%q", fmt.Sprint(int(code))))
+		g.AwaitMetric(t, "sluice_connections_closed_total", float64(n), fmt.Sprint("code=", int(code)))
 	}
-	g.awaitMetric(t, "sluice_connections_closed_total", float64(seen.closes[websocket.StatusInternalError]), `reason="upstream_failed"`)
-	if grown := g.resident(t) - before; grown > roomier(64<<20) {
+	g.AwaitMetric(t, "sluice_connections_closed_total", float64(seen.closes[websocket.StatusInternalError]), "reason=upstream_failed")
+	if grown := resident(t, g) - before; grown > roomier(64<<20) {
 		t.Errorf("the gateway has grown by %d MiB", grown>>20)
 	}
 }
@@ -216,7 +224,7 @@ func testHostileCounts(t *testing.T, loops string) {
 // provoke meets faults one after the other until one of them ends the
 // connection. What has no answer is seen by the answer to the next.
 func (s *tally) provoke(ctx context.Context, conn *websocket.Conn, script []fault) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*gatewaytest.Patience)
 	defer cancel()
 	for _, f := range script {
 		if err := conn.Write(ctx, websocket.MessageText, []byte(f.name)); err != nil {

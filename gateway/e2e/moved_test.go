@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -18,7 +20,8 @@ import (
 // asked to take before.
 func TestWhatWaitsAtADeadAddressGoesWhereAReloadSays(t *testing.T) {
 	t.Run("nobody there", func(t *testing.T) {
-		bothSizes(t, func(t *testing.T, loops string) {
+		gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+			t.Parallel() // it mostly waits
 			nobody, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -28,7 +31,8 @@ func TestWhatWaitsAtADeadAddressGoesWhereAReloadSays(t *testing.T) {
 		})
 	})
 	t.Run("overloaded", func(t *testing.T) {
-		bothSizes(t, func(t *testing.T, loops string) {
+		gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+			t.Parallel() // it mostly waits
 			overloaded := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, _ event) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			})
@@ -37,15 +41,15 @@ func TestWhatWaitsAtADeadAddressGoesWhereAReloadSays(t *testing.T) {
 	})
 }
 
-func testDeadAddress(t *testing.T, loops, dead string, attempted func() []event) {
+func testDeadAddress(t *testing.T, loops int, dead string, attempted func() []event) {
 	const clients, messages = 200, 3
 	newer := serveHooks(t, nil)
 	at := func(address string) string {
-		return loops + fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/', events: ['*'], budget: 5m, validate: false}}}\n", address)
+		return fmt.Sprintf("loops: %d\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/', events: ['*'], budget: 5m, validate: false}}}\n", loops, address)
 	}
-	g := start(t, at(dead))
+	g := gatewaytest.Launch(t, at(dead))
 	everybody := gather(t, g, clients)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
 	defer cancel()
 	for client, conn := range everybody {
 		for i := range messages {
@@ -56,14 +60,14 @@ func testDeadAddress(t *testing.T, loops, dead string, attempted func() []event)
 	}
 	// Those that have been tried rest, or are tried; the others wait for their turn.
 	const tried = 64 + 20
-	await(t, func() string {
-		return fmt.Sprintf("only %v events wait", g.metric(t, "sluice_upstream_waiting"))
+	gatewaytest.EventuallyOr(t, func() string {
+		return fmt.Sprintf("only %v events wait", g.Metric(t, "sluice_upstream_waiting"))
 	}, func() bool {
-		return g.metric(t, "sluice_upstream_breaker_state") == 2 && g.metric(t, "sluice_upstream_waiting") >= clients-tried
+		return g.Metric(t, "sluice_upstream_breaker_state") == 2 && g.Metric(t, "sluice_upstream_waiting") >= clients-tried
 	})
-	g.configure(t, at(newer.address))
-	g.signal(t, syscall.SIGHUP)
-	g.log.await(t, "configuration reloaded")
+	g.Configure(t, at(newer.address))
+	g.Signal(t, syscall.SIGHUP)
+	g.Log.Await(t, "configuration reloaded")
 
 	var wg sync.WaitGroup
 	for client, conn := range everybody {
@@ -77,7 +81,7 @@ func testDeadAddress(t *testing.T, loops, dead string, attempted func() []event)
 		})
 	}
 	wg.Wait()
-	if closed := g.metric(t, "sluice_connections_closed_total"); closed != 0 {
+	if closed := g.Metric(t, "sluice_connections_closed_total"); closed != 0 {
 		t.Errorf("%v clients were closed", closed)
 	}
 	ids, arrived := map[string]string{}, map[string]bool{}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -53,9 +55,9 @@ http {
 
 // startNginx puts nginx in front of the gateway and returns a client whose
 // every connection goes there, whatever the host of a URL is.
-func startNginx(t *testing.T, g *gateway) *http.Client {
+func startNginx(t *testing.T, g *gatewaytest.Command) *http.Client {
 	t.Helper()
-	nginx := program(t, "nginx")
+	nginx := gatewaytest.Program(t, "nginx")
 	folder, err := os.MkdirTemp("", "nginx-") // short: a socket's path has 107 bytes at most
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +67,7 @@ func startNginx(t *testing.T, g *gateway) *http.Client {
 		t.Fatal(err)
 	}
 	file := filepath.Join(folder, "nginx.conf")
-	if err := os.WriteFile(file, fmt.Appendf(nil, proxied, folder, g.address), 0o644); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, proxied, folder, g.Address), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var output bytes.Buffer
@@ -95,7 +97,7 @@ func awaitSocket(t *testing.T, path string) {
 	t.Helper()
 	tries := time.NewTicker(10 * time.Millisecond)
 	defer tries.Stop()
-	late := time.After(patience)
+	late := time.After(gatewaytest.Patience)
 	for {
 		conn, err := net.Dial("unix", path)
 		if err == nil {
@@ -111,7 +113,7 @@ func awaitSocket(t *testing.T, path string) {
 }
 
 func TestAnUpgradeBehindAPlainRequestOnTheSameConnectionOfNginxIsServed(t *testing.T) {
-	g := start(t, "")
+	g := gatewaytest.Launch(t, "")
 	client := startNginx(t, g)
 	for range 3 {
 		response, err := client.Get("http://gateway.example/api/health")
@@ -124,7 +126,7 @@ func TestAnUpgradeBehindAPlainRequestOnTheSameConnectionOfNginxIsServed(t *testi
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "ws://gateway.example/", &websocket.DialOptions{
 		HTTPClient: client,
@@ -135,15 +137,15 @@ func TestAnUpgradeBehindAPlainRequestOnTheSameConnectionOfNginxIsServed(t *testi
 	}
 	defer conn.CloseNow()
 	for i := range 10 {
-		mustEcho(t, conn, fmt.Sprintf("through nginx %d", i))
+		gatewaytest.Echo(t, conn, fmt.Sprintf("through nginx %d", i))
 	}
-	g.awaitMetric(t, "sluice_connections", 1)
-	g.awaitMetric(t, "sluice_handshakes_total", 1, `result="ok"`) // counters follow at the next tick
-	if accepted := g.metric(t, "sluice_connections_accepted_total"); accepted != 1 {
+	g.AwaitMetric(t, "sluice_connections", 1)
+	g.AwaitMetric(t, "sluice_handshakes_total", 1, "result=ok") // counters follow at the next tick
+	if accepted := g.Metric(t, "sluice_connections_accepted_total"); accepted != 1 {
 		t.Errorf("nginx made %v connections, want the plain requests and the upgrade on one", accepted)
 	}
 	if err := conn.Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Errorf("close through nginx: %v", err)
 	}
-	g.awaitMetric(t, "sluice_connections", 0)
+	g.AwaitMetric(t, "sluice_connections", 0)
 }

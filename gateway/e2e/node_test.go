@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"sluice/gateway/gatewaytest"
 )
 
 // foreign is the hub that clients of other makes try.
@@ -27,7 +29,7 @@ hubs:
 // node runs a script of testdata, which must exit with 0.
 func node(t *testing.T, script string, args ...string) {
 	t.Helper()
-	executable := program(t, "node")
+	executable := gatewaytest.Program(t, "node")
 	packages := modules(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -39,16 +41,16 @@ func node(t *testing.T, script string, args ...string) {
 }
 
 func TestTheClientOfNodeIsServed(t *testing.T) {
-	g := start(t, fmt.Sprintf(foreign, "https://app.example"))
+	g := gatewaytest.Launch(t, fmt.Sprintf(foreign, "https://app.example"))
 	for _, scenario := range []string{
 		"plain", "deflate", "fragments", "ping", "close", "toobig", "subprotocol", "origin",
 	} {
-		t.Run(scenario, func(t *testing.T) { node(t, "client.js", scenario, g.url()) })
+		t.Run(scenario, func(t *testing.T) { node(t, "client.js", scenario, g.URL()) })
 	}
 }
 
 func TestAPageOfAListedOriginIsServedAndAnyOtherRefused(t *testing.T) {
-	chromium := program(t, "chromium")
+	chromium := gatewaytest.Program(t, "chromium")
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><title>page</title>")
@@ -56,6 +58,6 @@ func TestAPageOfAListedOriginIsServedAndAnyOtherRefused(t *testing.T) {
 	allowed, refused := httptest.NewServer(page), httptest.NewServer(page)
 	defer allowed.Close()
 	defer refused.Close()
-	g := start(t, fmt.Sprintf(foreign, allowed.URL))
-	node(t, "browser.js", chromium, g.url(), allowed.URL, refused.URL)
+	g := gatewaytest.Launch(t, fmt.Sprintf(foreign, allowed.URL))
+	node(t, "browser.js", chromium, g.URL(), allowed.URL, refused.URL)
 }

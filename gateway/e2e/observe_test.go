@@ -1,59 +1,26 @@
 package e2e_test
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/coder/websocket"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/trace/tracetest"
 )
 
-// scrape is what a Prometheus gets that knows native histograms.
-func (g *gateway) scrape(t *testing.T) map[string]*dto.MetricFamily {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.admin+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Accept", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	families := map[string]*dto.MetricFamily{}
-	for d := expfmt.NewDecoder(bytes.NewReader(body), expfmt.ResponseFormat(response.Header)); ; {
-		f := new(dto.MetricFamily)
-		if err := d.Decode(f); errors.Is(err, io.EOF) {
-			return families
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		families[f.GetName()] = f
-	}
-}
-
 // Every name that dashboards and alerts may rely on.
 func TestEveryMetricIsThere(t *testing.T) {
-	g := start(t, fmt.Sprintf(hostile, serveHooks(t, nil).address))
-	conn := g.connect(t, nil)
-	mustEcho(t, conn, "hello")
+	g := gatewaytest.Launch(t, fmt.Sprintf(hostile, serveHooks(t, nil).address))
+	conn := gatewaytest.Dial(t, g.URL(), nil)
+	gatewaytest.Echo(t, conn, "hello")
 	conn.Close(websocket.StatusNormalClosure, "")
-	g.awaitMetric(t, "sluice_connections_closed_total", 1)
-	families := g.scrape(t)
+	g.AwaitMetric(t, "sluice_connections_closed_total", 1)
+	scrape := g.Scrape(t)
 	for _, name := range []string{
 		"build_info", "connections", "connections_limit", "connections_accepted_total", "connections_closed_total",
 		"connection_duration_seconds", "handshakes_total", "handshake_duration_seconds", "handshakes_in_flight",
@@ -63,11 +30,12 @@ func TestEveryMetricIsThere(t *testing.T) {
 		"delivery_latency_seconds", "loop_lag_seconds", "stale_events_total", "accept_errors_total", "auth_failures_total",
 		"drain_remaining_connections", "panics_total", "config_last_reload_successful",
 	} {
-		if families["sluice_"+name] == nil {
+		if scrape.Family("sluice_"+name) == nil {
 			t.Errorf("there is no sluice_%s", name)
 		}
 	}
-	for name, f := range families {
+	for _, f := range scrape {
+		name := f.GetName()
 		if f.GetType() == dto.MetricType_HISTOGRAM && strings.HasPrefix(name, "sluice_") {
 			if h := f.Metric[0].Histogram; h.Schema == nil || h.GetZeroThreshold() == 0 || len(h.Bucket) == 0 {
 				t.Errorf("%s is %v", name, h)
@@ -78,18 +46,18 @@ func TestEveryMetricIsThere(t *testing.T) {
 
 func TestTracesReachTheCollectorBeforeTheEnd(t *testing.T) {
 	receiver := tracetest.Receive(t)
-	g := start(t, fmt.Sprintf(hostile, serveHooks(t, nil).address)+fmt.Sprintf("\ntrace: {endpoint: %q, sample: 1}\n", receiver.URL))
-	conn := g.connect(t, nil)
-	mustEcho(t, conn, "hello")
+	g := gatewaytest.Launch(t, fmt.Sprintf(hostile, serveHooks(t, nil).address)+fmt.Sprintf("\ntrace: {endpoint: %q, sample: 1}\n", receiver.URL))
+	conn := gatewaytest.Dial(t, g.URL(), nil)
+	gatewaytest.Echo(t, conn, "hello")
 	conn.Close(websocket.StatusNormalClosure, "")
-	g.awaitMetric(t, "sluice_connections_closed_total", 1)
+	g.AwaitMetric(t, "sluice_connections_closed_total", 1)
 	for _, name := range []string{"sluice_trace_queue_spans", "sluice_trace_spans_exported_total", "sluice_trace_spans_dropped_total"} {
-		if g.scrape(t)[name] == nil {
+		if g.Scrape(t).Family(name) == nil {
 			t.Errorf("there is no %s", name)
 		}
 	}
-	g.signal(t, syscall.SIGTERM)
-	if status := g.awaitExit(t); status != 0 {
+	g.Signal(t, syscall.SIGTERM)
+	if status := g.AwaitExit(t); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	names := map[string]int{}

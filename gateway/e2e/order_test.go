@@ -9,14 +9,17 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
 func TestTheMessagesOfAClientReachTheBackendInOrderAndOneAtATime(t *testing.T) {
-	bothSizes(t, testOrder)
+	gatewaytest.EachLoopCount(t, testOrder)
 }
 
-func testOrder(t *testing.T, loops string) {
+func testOrder(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const clients, messages = 20, 50
 	var underWay [clients]atomic.Int32
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
@@ -29,11 +32,11 @@ func testOrder(t *testing.T, loops string) {
 		}
 		reply(w, e)
 	})
-	g := start(t, loops+fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", backend.address))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", loops, backend.address))
 	var wg sync.WaitGroup
 	for client, conn := range gather(t, g, clients) {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Patience)
 			defer cancel()
 			for i := range messages { // none waits for an answer
 				if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, "%d %d", client, i)); err != nil {
@@ -62,10 +65,11 @@ func testOrder(t *testing.T, loops string) {
 }
 
 func TestAReloadThatMovesTheUpstreamLosesNothingThatIsUnderWay(t *testing.T) {
-	bothSizes(t, testMovedUpstream)
+	gatewaytest.EachLoopCount(t, testMovedUpstream)
 }
 
-func testMovedUpstream(t *testing.T, loops string) {
+func testMovedUpstream(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const clients = 30
 	release := make(chan struct{})
 	older := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
@@ -74,16 +78,16 @@ func testMovedUpstream(t *testing.T, loops string) {
 	})
 	newer := serveHooks(t, nil)
 	at := func(h *hooks) string {
-		return loops + fmt.Sprintf("hubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/', events: ['*']}}}\n", h.address)
+		return fmt.Sprintf("loops: %d\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/', events: ['*']}}}\n", loops, h.address)
 	}
-	g := start(t, at(older))
+	g := gatewaytest.Launch(t, at(older))
 	everybody := gather(t, g, clients)
 	said := make(chan *round)
 	go func() { said <- everybody.say(t.Context(), "to the older one") }()
-	await(t, func() string { return "not all messages have come" }, func() bool { return len(older.named("message")) == clients })
-	g.configure(t, at(newer))
-	g.signal(t, syscall.SIGHUP)
-	g.log.await(t, "configuration reloaded")
+	gatewaytest.EventuallyOr(t, func() string { return "not all messages have come" }, func() bool { return len(older.named("message")) == clients })
+	g.Configure(t, at(newer))
+	g.Signal(t, syscall.SIGHUP)
+	g.Log.Await(t, "configuration reloaded")
 	close(release)
 	if r := <-said; r.answered.Load() != clients {
 		t.Errorf("under way: %v", r)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/gateway/gatewaytest"
 )
 
 // manyClients is how many clients the test of a dead upstream has. The claim of
@@ -33,38 +35,41 @@ const (
 
 // TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen has every client send into
 // an outage that is shorter than the budget, and then into one that is longer.
-func TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen(t *testing.T) { bothSizes(t, testDeadUpstream) }
+func TestADeadUpstreamCostsNoMemoryAndNoMessageUnseen(t *testing.T) {
+	gatewaytest.EachLoopCount(t, testDeadUpstream)
+}
 
-func testDeadUpstream(t *testing.T, loops string) {
+func testDeadUpstream(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	clients := *manyClients
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, loops+fmt.Sprintf(mortal, way.Listen, mortalBudget))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\n"+mortal, loops, way.Listen, mortalBudget))
 	everybody := gather(t, g, clients)
 	if r := everybody.say(t.Context(), "alive"); r.answered.Load() != int64(clients) {
 		t.Fatalf("alive: %v", r)
 	}
-	before := g.resident(t)
+	before := resident(t, g)
 
 	way.down(t)
 	died := time.Now()
 	said := make(chan *round)
 	go func() { said <- everybody.say(t.Context(), "parked") }()
-	open := func() bool { return g.metric(t, "sluice_upstream_breaker_state") == 2 }
-	await(t, func() string { return "the breaker did not open" }, open)
+	open := func() bool { return g.Metric(t, "sluice_upstream_breaker_state") == 2 }
+	gatewaytest.EventuallyOr(t, func() string { return "the breaker did not open" }, open)
 	opened := time.Since(died)
-	tried := g.metric(t, "sluice_upstream_attempts_total")
+	tried := g.Metric(t, "sluice_upstream_attempts_total")
 	<-time.After(mortalBudget/2 - time.Since(died)) // the outage lasts that long
-	probes := g.metric(t, "sluice_upstream_attempts_total") - tried
-	if closed := g.metric(t, "sluice_connections_closed_total"); closed != 0 {
+	probes := g.Metric(t, "sluice_upstream_attempts_total") - tried
+	if closed := g.Metric(t, "sluice_connections_closed_total"); closed != 0 {
 		t.Errorf("%v clients were closed within their budget", closed)
 	}
-	parked := g.resident(t)
+	parked := resident(t, g)
 
 	seen := len(backend.named("message"))
 	way.up(t)
 	back := time.Now()
-	await(t, func() string { return "no recovery" }, func() bool { return len(backend.named("message")) > seen })
+	gatewaytest.EventuallyOr(t, func() string { return "no recovery" }, func() bool { return len(backend.named("message")) > seen })
 	recovered := time.Since(back)
 	r := <-said
 	if r.answered.Load() != int64(clients) {
@@ -91,15 +96,15 @@ func testDeadUpstream(t *testing.T, loops string) {
 	if soonest := time.Duration(r.soonest.Load()); soonest < mortalBudget*3/4 {
 		t.Errorf("the first client was closed after %v, its budget is %v", soonest, mortalBudget)
 	}
-	given := g.resident(t)
+	given := resident(t, g)
 	t.Logf("resident: %d MiB alive, %d parked, %d given up", before>>20, parked>>20, given>>20)
 	if limit := roomier(32<<20 + int64(clients)*4<<10); max(parked, given)-before > limit {
 		t.Errorf("the gateway has grown from %d to %d and %d MiB", before>>20, parked>>20, given>>20)
 	}
 
-	g.awaitMetric(t, "sluice_upstream_requests_total", float64(2*clients), `event="message"`, `outcome="ok"`)
-	g.awaitMetric(t, "sluice_upstream_requests_total", float64(3*clients), `event="message"`)
-	g.awaitMetric(t, "sluice_connections_closed_total", float64(clients), `initiator="server"`)
+	g.AwaitMetric(t, "sluice_upstream_requests_total", float64(2*clients), "event=message", "outcome=ok")
+	g.AwaitMetric(t, "sluice_upstream_requests_total", float64(3*clients), "event=message")
+	g.AwaitMetric(t, "sluice_connections_closed_total", float64(clients), "initiator=server")
 	expectRepeats(t, backend, false)
 
 	way.up(t)
@@ -109,22 +114,23 @@ func testDeadUpstream(t *testing.T, loops string) {
 // TestLargeMessagesForADeadUpstreamAreHeldUpToTheBudget has more bytes sent
 // than a node may buffer. What it does not hold it refuses.
 func TestLargeMessagesForADeadUpstreamAreHeldUpToTheBudget(t *testing.T) {
-	bothSizes(t, testLargeMessages)
+	gatewaytest.EachLoopCount(t, testLargeMessages)
 }
 
-func testLargeMessages(t *testing.T, loops string) {
+func testLargeMessages(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const clients, size, buffered = 100, 1 << 20, 16 << 20
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, loops+fmt.Sprintf(mortal, way.Listen, mortalBudget)+fmt.Sprintf("limits: {buffered: %d}\n", buffered))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\n"+mortal, loops, way.Listen, mortalBudget)+fmt.Sprintf("limits: {buffered: %d}\n", buffered))
 	everybody := gather(t, g, clients)
-	before := g.resident(t)
+	before := resident(t, g)
 	way.down(t)
 	said := make(chan *round)
 	go func() { said <- everybody.say(t.Context(), strings.Repeat("x", size-100)) }()
 	most := before
 	var r *round
-	for samples := time.Tick(20 * time.Millisecond); r == nil; most = max(most, g.resident(t)) {
+	for samples := time.Tick(20 * time.Millisecond); r == nil; most = max(most, resident(t, g)) {
 		select {
 		case r = <-said:
 		case <-samples:
@@ -141,7 +147,7 @@ func testLargeMessages(t *testing.T, loops string) {
 
 // roomierTime is a bound on time where the race detector may slow things down.
 func roomierTime(d time.Duration) time.Duration {
-	if raceEnabled {
+	if gatewaytest.Race {
 		return 4 * d
 	}
 	return d

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -20,10 +22,10 @@ import (
 const apiKey = "e2e-api-key-0123456789"
 
 // rest asks the data plane and returns status and body.
-func (g *gateway) rest(ctx context.Context, method, path, contentType, body string) (int, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func rest(ctx context.Context, g *gatewaytest.Command, method, path, contentType, body string) (int, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, gatewaytest.Patience)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+g.address+path, bytes.NewReader([]byte(body)))
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+g.Address+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -42,11 +44,11 @@ func (g *gateway) rest(ctx context.Context, method, path, contentType, body stri
 
 // members reads all pages of a group, and returns how often each user is on
 // them. No connection may be on two.
-func (g *gateway) members(ctx context.Context, group string, size int) (map[string]int, error) {
+func members(ctx context.Context, g *gatewaytest.Command, group string, size int) (map[string]int, error) {
 	users, connections := map[string]int{}, map[string]bool{}
 	path := fmt.Sprintf("/api/hubs/default/groups/%s/connections?api-version=2024-12-01&maxpagesize=%d", group, size)
 	for path != "" {
-		status, body, err := g.rest(ctx, http.MethodGet, path, "", "")
+		status, body, err := rest(ctx, g, http.MethodGet, path, "", "")
 		if err != nil || status != http.StatusOK {
 			return nil, fmt.Errorf("%s: %d %s: %w", path, status, body, err)
 		}
@@ -82,10 +84,11 @@ func (g *gateway) members(ctx context.Context, group string, size int) (map[stri
 // TestPagesHaveEveryMemberThatStaysOnceWhileOthersComeAndGo reads the pages of
 // a group over all loops, while clients join and leave it, connect and go.
 func TestPagesHaveEveryMemberThatStaysOnceWhileOthersComeAndGo(t *testing.T) {
-	bothSizes(t, testPaging)
+	gatewaytest.EachLoopCount(t, testPaging)
 }
 
-func testPaging(t *testing.T, loops string) {
+func testPaging(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const stayers, movers, guests = 60, 40, 2
 	backend := serveHooks(t, func(w http.ResponseWriter, _ *http.Request, e event) {
 		if e.name != "connect" {
@@ -100,9 +103,9 @@ func testPaging(t *testing.T, loops string) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(map[string]any{"userId": connect.Query["user"][0], "groups": connect.Query["group"]})
 	})
-	g := start(t, loops+fmt.Sprintf("api_keys: [%s]\nhubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", apiKey, backend.address))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\napi_keys: [%s]\nhubs: {default: {paths: [/], upstream: {url: 'http://%s/'}}}\n", loops, apiKey, backend.address))
 	enter := func(ctx context.Context, user, query string) (*websocket.Conn, error) {
-		conn, _, err := websocket.Dial(ctx, g.url()+"?user="+user+query, nil)
+		conn, _, err := websocket.Dial(ctx, g.URL()+"?user="+user+query, nil)
 		return conn, err
 	}
 	for i := range stayers + movers { // mixed, so that their slots are
@@ -129,7 +132,7 @@ func testPaging(t *testing.T, loops string) {
 					continue
 				}
 				method := []string{http.MethodPut, http.MethodDelete}[random.IntN(2)]
-				if status, body, err := g.rest(ctx, method, fmt.Sprintf("/api/hubs/default/users/user%d/groups/room", i), "", ""); err == nil && status >= 300 {
+				if status, body, err := rest(ctx, g, method, fmt.Sprintf("/api/hubs/default/users/user%d/groups/room", i), "", ""); err == nil && status >= 300 {
 					t.Errorf("%s: %d %s", method, status, body)
 				}
 			}
@@ -144,7 +147,7 @@ func testPaging(t *testing.T, loops string) {
 	}
 	rounds := 0
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); rounds++ {
-		users, err := g.members(t.Context(), "room", 1+rounds%23)
+		users, err := members(t.Context(), g, "room", 1+rounds%23)
 		if err != nil {
 			t.Error(err)
 			break

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/gobwas/ws"
 )
 
@@ -19,11 +21,11 @@ import (
 func TestReadersThatStopAreToldSoAndCostLittle(t *testing.T) {
 	const readers, pushes, size = 50, 64, 1 << 20
 	const key = "readers-that-stop"
-	g := start(t, "api_keys: ["+key+"]\n")
-	before := g.resident(t)
+	g := gatewaytest.Launch(t, "api_keys: ["+key+"]\n")
+	before := resident(t, g)
 	var stopped []net.Conn
 	for range readers {
-		conn, _, _, err := ws.Dial(t.Context(), g.url())
+		conn, _, _, err := ws.Dial(t.Context(), g.URL())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,10 +36,10 @@ func TestReadersThatStopAreToldSoAndCostLittle(t *testing.T) {
 	most := before
 	for range pushes {
 		push(t, g, key, message)
-		most = max(most, g.resident(t))
+		most = max(most, resident(t, g))
 	}
-	g.awaitMetric(t, "sluice_connections_closed_total", 0, `reason="heartbeat"`)
-	g.awaitMetric(t, "sluice_slow_consumers_total", readers)
+	g.AwaitMetric(t, "sluice_connections_closed_total", 0, "reason=heartbeat")
+	g.AwaitMetric(t, "sluice_slow_consumers_total", readers)
 	t.Logf("resident: %d MiB before, %d at the most", before>>20, most>>20)
 	if limit := roomier(24 << 20); most-before > limit {
 		t.Errorf("the gateway has grown by %d MiB, want at most %d", (most-before)>>20, limit>>20)
@@ -50,9 +52,9 @@ func TestReadersThatStopAreToldSoAndCostLittle(t *testing.T) {
 }
 
 // push sends a message to everybody by the data plane.
-func push(t *testing.T, g *gateway, key string, message []byte) {
+func push(t *testing.T, g *gatewaytest.Command, key string, message []byte) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("http://%s/api/hubs/default/:send", g.address), bytes.NewReader(message))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("http://%s/api/hubs/default/:send", g.Address), bytes.NewReader(message))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/gobwas/ws"
 )
 
@@ -25,9 +27,9 @@ func TestTheBackendHearsAClientThatIsGoneToTheEnd(t *testing.T) {
 					}
 					reply(w, e)
 				})
-				g := start(t, fmt.Sprintf("loops: %d\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", loops, backend.address))
+				g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\nhubs: {default: {paths: [/], anonymous: true, upstream: {url: 'http://%s/'}}}\n", loops, backend.address))
 				for i := range clients {
-					conn, _, _, err := ws.Dial(context.Background(), g.url())
+					conn, _, _, err := ws.Dial(context.Background(), g.URL())
 					if err != nil {
 						t.Fatal(err)
 					}

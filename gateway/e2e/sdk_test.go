@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -27,12 +28,12 @@ const accessKey = "e2e-access-key-0123456789"
 
 // express starts the backend on the published express SDK, and returns its
 // address and what it tells.
-func express(t *testing.T, environ ...string) (address string, log *journal) {
+func express(t *testing.T, environ ...string) (address string, log *gatewaytest.Journal) {
 	t.Helper()
-	cmd := exec.Command(program(t, "node"), filepath.Join("testdata", "backend.js"))
+	cmd := exec.Command(gatewaytest.Program(t, "node"), filepath.Join("testdata", "backend.js"))
 	cmd.Env = append(append(os.Environ(), "NODE_PATH="+modules(t)), environ...)
-	log = attach(t, cmd)
-	return log.await(t, "listening").text("addr"), log
+	log = gatewaytest.Spawn(t, cmd).Log
+	return log.Await(t, "listening").Text("addr"), log
 }
 
 // backed is the default configuration but for two lines.
@@ -41,16 +42,16 @@ func backed(address string) string {
 }
 
 // told is an event as the SDK's handler saw it.
-type told struct{ entry }
+type told struct{ gatewaytest.Entry }
 
 func (e told) context(key string) any {
-	context, _ := e.entry["context"].(map[string]any)
+	context, _ := e.Entry["context"].(map[string]any)
 	return context[key]
 }
 
 // list is a field of strings in an object of the event.
 func (e told) list(object, key string) []string {
-	fields, _ := e.entry[object].(map[string]any)
+	fields, _ := e.Entry[object].(map[string]any)
 	values, _ := fields[key].([]any)
 	var list []string
 	for _, v := range values {
@@ -60,35 +61,25 @@ func (e told) list(object, key string) []string {
 }
 
 // awaitEvent returns the first event of a name of a connection, "" for any.
-func awaitEvent(t *testing.T, log *journal, name, connection string) told {
+func awaitEvent(t *testing.T, log *gatewaytest.Journal, name, connection string) told {
 	t.Helper()
-	return told{log.find(t, name+" of "+connection, func(e entry) bool {
-		return e.text("msg") == name && (connection == "" || told{e}.context("connectionId") == connection)
+	return told{log.Find(t, name+" of "+connection, func(e gatewaytest.Entry) bool {
+		return e.Text("msg") == name && (connection == "" || told{e}.context("connectionId") == connection)
 	})}
 }
 
 // exchange sends a message and expects an answer.
 func exchange(t *testing.T, conn *websocket.Conn, kind websocket.MessageType, message string, wantKind websocket.MessageType, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := conn.Write(ctx, kind, []byte(message)); err != nil {
-		t.Fatal(err)
-	}
-	gotKind, got, err := conn.Read(ctx)
-	if err != nil {
-		t.Fatalf("answer to %q: %v", message, err)
-	}
-	if gotKind != wantKind || string(got) != want {
-		t.Fatalf("answer to %q is %v %q, want %v %q", message, gotKind, got, wantKind, want)
-	}
+	gatewaytest.Send(t, conn, kind, message)
+	gatewaytest.Receive(t, conn, wantKind, want)
 }
 
 func TestTheExpressSDKIsToldOfEveryEventAndItsAnswersReachTheClient(t *testing.T) {
 	const text, binary = websocket.MessageText, websocket.MessageBinary
 	address, log := express(t)
-	g := start(t, backed(address))
-	conn, _, err := websocket.Dial(t.Context(), g.url()+"?id=ann&group=room&role=webpubsub.sendToGroup.room&x=1&x=2",
+	g := gatewaytest.Launch(t, backed(address))
+	conn, _, err := websocket.Dial(t.Context(), g.URL()+"?id=ann&group=room&role=webpubsub.sendToGroup.room&x=1&x=2",
 		&websocket.DialOptions{HTTPHeader: http.Header{"X-Fruit": {"apple", "pear"}}, Subprotocols: []string{"chat.v1", "chat.v2"}})
 	if err != nil {
 		t.Fatal(err)
@@ -102,15 +93,15 @@ func TestTheExpressSDKIsToldOfEveryEventAndItsAnswersReachTheClient(t *testing.T
 	connect := awaitEvent(t, log, "connect", "")
 	id := fmt.Sprint(connect.context("connectionId"))
 	if connect.context("hub") != "default" || connect.context("eventName") != "connect" || id == "" {
-		t.Errorf("connect came as %v", connect.entry)
+		t.Errorf("connect came as %v", connect.Entry)
 	}
 	if got := connect.list("query", "x"); !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("query x is %q", got)
 	}
 	if got := connect.list("headers", "X-Fruit"); !slices.Equal(got, []string{"apple", "pear"}) {
-		t.Errorf("header X-Fruit is %q in %v", got, connect.entry["headers"])
+		t.Errorf("header X-Fruit is %q in %v", got, connect.Entry["headers"])
 	}
-	if got := fmt.Sprint(connect.entry["subprotocols"]); got != "[chat.v1 chat.v2]" {
+	if got := fmt.Sprint(connect.Entry["subprotocols"]); got != "[chat.v1 chat.v2]" {
 		t.Errorf("subprotocols are %s", got)
 	}
 	signed := hmac.New(sha256.New, []byte(accessKey))
@@ -120,7 +111,7 @@ func TestTheExpressSDKIsToldOfEveryEventAndItsAnswersReachTheClient(t *testing.T
 	}
 	connected := awaitEvent(t, log, "connected", id)
 	if states := fmt.Sprint(connected.context("states")); connected.context("userId") != "ann" || states != "map[from:Zürich]" {
-		t.Errorf("connected came with %v", connected.entry)
+		t.Errorf("connected came with %v", connected.Entry)
 	}
 
 	exchange(t, conn, text, "grüße, 世界", text, "grüße, 世界")
@@ -140,21 +131,21 @@ func TestTheExpressSDKIsToldOfEveryEventAndItsAnswersReachTheClient(t *testing.T
 	if err := conn.Write(t.Context(), text, []byte("refuse")); err != nil {
 		t.Fatal(err)
 	}
-	if closed := closeOf(t, conn); closed.Code != websocket.StatusInternalError {
+	if closed := gatewaytest.CloseOf(t, conn); closed.Code != websocket.StatusInternalError {
 		t.Errorf("a refused message closed with %v, want 1011", closed)
 	}
 	gone := awaitEvent(t, log, "disconnected", id)
 	if states := fmt.Sprint(gone.context("states")); gone.context("userId") != "ann" || states != "map[count:2 from:Zürich]" {
-		t.Errorf("disconnected came with %v", gone.entry)
+		t.Errorf("disconnected came with %v", gone.Entry)
 	}
-	if strings.Contains(log.text(), `"stray"`) {
+	if strings.Contains(log.String(), `"stray"`) {
 		t.Error("a request was no event to the SDK")
 	}
 }
 
 func TestTheExpressSDKDecidesWhoConnects(t *testing.T) {
 	address, log := express(t)
-	g := start(t, backed(address))
+	g := gatewaytest.Launch(t, backed(address))
 	tests := []struct {
 		query  string
 		status int
@@ -170,7 +161,7 @@ func TestTheExpressSDKDecidesWhoConnects(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.query, func(t *testing.T) {
-			_, response, err := websocket.Dial(t.Context(), g.url()+"?"+test.query, nil)
+			_, response, err := websocket.Dial(t.Context(), g.URL()+"?"+test.query, nil)
 			if err == nil || response == nil {
 				t.Fatalf("dial: %v", err)
 			}
@@ -184,20 +175,20 @@ func TestTheExpressSDKDecidesWhoConnects(t *testing.T) {
 			}
 		})
 	}
-	g.awaitMetric(t, "sluice_connections", 0)
-	if strings.Contains(log.text(), `"connected"`) {
+	g.AwaitMetric(t, "sluice_connections", 0)
+	if strings.Contains(log.String(), `"connected"`) {
 		t.Error("one of those who were refused was told of as connected")
 	}
 }
 
 func TestTheExpressSDKSeesTheClaimsOfATokenButNotTheToken(t *testing.T) {
 	address, log := express(t)
-	g := start(t, backed(address))
+	g := gatewaytest.Launch(t, backed(address))
 	token := sign(t, accessKey, jwt.MapClaims{
-		"sub": "eve", "aud": "http://" + g.address + "/client/hubs/default", "exp": time.Now().Add(time.Hour).Unix(),
+		"sub": "eve", "aud": "http://" + g.Address + "/client/hubs/default", "exp": time.Now().Add(time.Hour).Unix(),
 		"role": []string{"webpubsub.sendToGroup"}, "team": "red",
 	})
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+g.address+"/client/hubs/default?silent=1&access_token="+token, nil)
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+g.Address+"/client/hubs/default?silent=1&access_token="+token, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +203,7 @@ func TestTheExpressSDKSeesTheClaimsOfATokenButNotTheToken(t *testing.T) {
 	if message := awaitEvent(t, log, "message", ""); message.context("userId") != "eve" {
 		t.Errorf("the message came from %v", message.context("userId"))
 	}
-	for _, place := range []string{log.text(), g.log.text()} {
+	for _, place := range []string{log.String(), g.Log.String()} {
 		if strings.Contains(place, token) {
 			t.Errorf("the token is in\n%s", place)
 		}
@@ -234,10 +225,10 @@ func TestKeysAreRotatedByReloads(t *testing.T) {
 	keyed := func(keys string) string {
 		return "keys: [" + keys + "]\nhubs: {default: {upstream: {url: 'echo:'}}}\n"
 	}
-	g := start(t, keyed(older))
+	g := gatewaytest.Launch(t, keyed(older))
 	expect := func(key string, accepted bool) {
 		t.Helper()
-		url := "ws://" + g.address + "/client/hubs/default"
+		url := "ws://" + g.Address + "/client/hubs/default"
 		token := sign(t, key, jwt.MapClaims{"sub": "ann", "aud": url, "exp": time.Now().Add(time.Hour).Unix()})
 		conn, response, err := websocket.Dial(t.Context(), url, bearer(token))
 		switch {
@@ -252,8 +243,8 @@ func TestKeysAreRotatedByReloads(t *testing.T) {
 	}
 	expect(older, true)
 	expect(newer, false)
-	held := sign(t, older, jwt.MapClaims{"sub": "bob", "aud": "http://" + g.address + "/client/hubs/default", "exp": time.Now().Add(time.Hour).Unix()})
-	conn, _, err := websocket.Dial(t.Context(), "ws://"+g.address+"/client/hubs/default?access_token="+held, nil)
+	held := sign(t, older, jwt.MapClaims{"sub": "bob", "aud": "http://" + g.Address + "/client/hubs/default", "exp": time.Now().Add(time.Hour).Unix()})
+	conn, _, err := websocket.Dial(t.Context(), "ws://"+g.Address+"/client/hubs/default?access_token="+held, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,11 +253,11 @@ func TestKeysAreRotatedByReloads(t *testing.T) {
 		keys         string
 		older, newer bool
 	}{{newer + ", " + older, true, true}, {newer, false, true}} {
-		g.configure(t, keyed(step.keys))
-		g.signal(t, syscall.SIGHUP)
+		g.Configure(t, keyed(step.keys))
+		g.Signal(t, syscall.SIGHUP)
 		seen := 0
-		g.log.find(t, "another reload", func(e entry) bool {
-			if e.text("msg") == "configuration reloaded" {
+		g.Log.Find(t, "another reload", func(e gatewaytest.Entry) bool {
+			if e.Text("msg") == "configuration reloaded" {
 				seen++
 			}
 			return seen > i
@@ -274,7 +265,7 @@ func TestKeysAreRotatedByReloads(t *testing.T) {
 		expect(older, step.older)
 		expect(newer, step.newer)
 	}
-	mustEcho(t, conn, "here since the older key")
+	gatewaytest.Echo(t, conn, "here since the older key")
 }
 
 func bearer(token string) *websocket.DialOptions {
@@ -283,15 +274,15 @@ func bearer(token string) *websocket.DialOptions {
 
 func TestAnExpressSDKThatWantsNoEventsFromHereGetsNone(t *testing.T) {
 	address, log := express(t, "ENDPOINTS=https://one.example,https://two.example")
-	g := start(t, backed(address)+"endpoint: https://three.example\n")
-	if _, response, err := websocket.Dial(t.Context(), g.url()+"?id=ann", nil); err == nil || response == nil || response.StatusCode != http.StatusBadGateway {
+	g := gatewaytest.Launch(t, backed(address)+"endpoint: https://three.example\n")
+	if _, response, err := websocket.Dial(t.Context(), g.URL()+"?id=ann", nil); err == nil || response == nil || response.StatusCode != http.StatusBadGateway {
 		t.Errorf("a client of a backend that wants no events got %v, %v", response, err)
 	}
-	if strings.Contains(log.text(), `"connect"`) {
+	if strings.Contains(log.String(), `"connect"`) {
 		t.Error("an event was sent")
 	}
-	allowed := start(t, backed(address)+"endpoint: https://two.example\n")
-	conn, _, err := websocket.Dial(t.Context(), allowed.url()+"?id=ann", nil)
+	allowed := gatewaytest.Launch(t, backed(address)+"endpoint: https://two.example\n")
+	conn, _, err := websocket.Dial(t.Context(), allowed.URL()+"?id=ann", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,24 +291,24 @@ func TestAnExpressSDKThatWantsNoEventsFromHereGetsNone(t *testing.T) {
 }
 
 func TestThePublishedSDKPushes(t *testing.T) {
-	g := start(t, "keys: ["+accessKey+"]\n")
+	g := gatewaytest.Launch(t, "keys: ["+accessKey+"]\n")
 	for _, scenario := range []string{
 		"send", "selection", "names", "groups", "pages", "existence", "closing", "permissions", "tokens",
 	} {
-		t.Run(scenario, func(t *testing.T) { node(t, "pusher.js", scenario, "http://"+g.address, accessKey) })
+		t.Run(scenario, func(t *testing.T) { node(t, "pusher.js", scenario, "http://"+g.Address, accessKey) })
 	}
-	if strings.Contains(g.log.text(), "access_token=ey") {
+	if strings.Contains(g.Log.String(), "access_token=ey") {
 		t.Error("a token is in the log")
 	}
 }
 
 func TestAPageWithATokenOfTheSDKIsPushedTo(t *testing.T) {
-	chromium := program(t, "chromium")
+	chromium := gatewaytest.Program(t, "chromium")
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><title>page</title>")
 	}))
 	defer page.Close()
-	g := start(t, fmt.Sprintf("keys: [%s]\nhubs: {default: {upstream: {url: 'echo:'}, origins: [%q]}}\n", accessKey, page.URL))
-	node(t, "pushed.js", chromium, "http://"+g.address, accessKey, page.URL)
+	g := gatewaytest.Launch(t, fmt.Sprintf("keys: [%s]\nhubs: {default: {upstream: {url: 'echo:'}, origins: [%q]}}\n", accessKey, page.URL))
+	node(t, "pushed.js", chromium, "http://"+g.Address, accessKey, page.URL)
 }

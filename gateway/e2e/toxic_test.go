@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway/gatewaytest"
+
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
@@ -45,7 +47,7 @@ func (n network) down(t *testing.T) {
 	t.Helper()
 	n.Stop()
 	port := netip.MustParseAddrPort(n.Listen).Port()
-	await(t, func() string { return "connections are left" }, func() bool { return !established(t, port) })
+	gatewaytest.EventuallyOr(t, func() string { return "connections are left" }, func() bool { return !established(t, port) })
 }
 
 // established reports whether there is a connection to or from a port
@@ -92,11 +94,11 @@ hubs:
 // crowd has many clients send a message each at a time.
 type crowd []*websocket.Conn
 
-func gather(t *testing.T, g *gateway, size int) crowd {
+func gather(t *testing.T, g *gatewaytest.Command, size int) crowd {
 	t.Helper()
 	c := make(crowd, size)
 	for i := range c {
-		c[i] = g.connect(t, nil)
+		c[i] = gatewaytest.Dial(t, g.URL(), nil)
 	}
 	return c
 }
@@ -148,7 +150,7 @@ func keepLeast(v *atomic.Int64, n int64) {
 // converse sends a text and reads the answer, which must be the same. It reads
 // from the beginning: who is closed within a long message learns why.
 func converse(ctx context.Context, conn *websocket.Conn, text string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*gatewaytest.Patience)
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() {
@@ -170,9 +172,12 @@ func (r *round) String() string {
 	return text
 }
 
-func TestABadNetworkToTheBackendLosesNothingSilently(t *testing.T) { bothSizes(t, testBadNetwork) }
+func TestABadNetworkToTheBackendLosesNothingSilently(t *testing.T) {
+	gatewaytest.EachLoopCount(t, testBadNetwork)
+}
 
-func testBadNetwork(t *testing.T, loops string) {
+func testBadNetwork(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const clients = 20
 	tests := []struct {
 		name   string
@@ -194,7 +199,7 @@ func testBadNetwork(t *testing.T, loops string) {
 		t.Run(test.name, func(t *testing.T) {
 			backend := serveHooks(t, nil)
 			way := connectTo(t, backend.address)
-			g := start(t, loops+fmt.Sprintf(fragile, way.Listen, test.repeat))
+			g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\n"+fragile, loops, way.Listen, test.repeat))
 			everybody := gather(t, g, clients)
 			if r := everybody.say(t.Context(), "before"); r.answered.Load() != clients {
 				t.Fatalf("before: %v", r)
@@ -207,9 +212,9 @@ func testBadNetwork(t *testing.T, loops string) {
 				test.end == "closed" && r.closed.Load() != clients:
 				t.Errorf("%v, want all %s", r, test.end)
 			}
-			g.awaitMetric(t, "sluice_upstream_requests_total", float64(clients+r.answered.Load()), `event="message"`, `outcome="ok"`)
-			g.awaitMetric(t, "sluice_upstream_requests_total", 2*clients, `event="message"`)
-			g.awaitMetric(t, "sluice_connections_closed_total", float64(r.closed.Load()), `initiator="server"`)
+			g.AwaitMetric(t, "sluice_upstream_requests_total", float64(clients+r.answered.Load()), "event=message", "outcome=ok")
+			g.AwaitMetric(t, "sluice_upstream_requests_total", 2*clients, "event=message")
+			g.AwaitMetric(t, "sluice_connections_closed_total", float64(r.closed.Load()), "initiator=server")
 			expectRepeats(t, backend, test.repeat)
 		})
 	}
@@ -229,13 +234,16 @@ func expectRepeats(t *testing.T, backend *hooks, may bool) {
 	}
 }
 
-func TestABackendThatRestartsWithinTheBudgetIsNotNoticed(t *testing.T) { bothSizes(t, testRestart) }
+func TestABackendThatRestartsWithinTheBudgetIsNotNoticed(t *testing.T) {
+	gatewaytest.EachLoopCount(t, testRestart)
+}
 
-func testRestart(t *testing.T, loops string) {
+func testRestart(t *testing.T, loops int) {
+	t.Parallel() // it mostly waits
 	const clients = 20
 	backend := serveHooks(t, nil)
 	way := connectTo(t, backend.address)
-	g := start(t, loops+fmt.Sprintf(fragile, way.Listen, false))
+	g := gatewaytest.Launch(t, fmt.Sprintf("loops: %d\n"+fragile, loops, way.Listen, false))
 	everybody := gather(t, g, clients)
 	if r := everybody.say(t.Context(), "before"); r.answered.Load() != clients {
 		t.Fatalf("before: %v", r)
@@ -243,7 +251,7 @@ func testRestart(t *testing.T, loops string) {
 	way.down(t)
 	said := make(chan *round)
 	go func() { said <- everybody.say(t.Context(), "meanwhile") }()
-	await(t, func() string { return "nothing was tried again" }, func() bool { return g.metric(t, "sluice_upstream_retries_total") >= clients })
+	gatewaytest.EventuallyOr(t, func() string { return "nothing was tried again" }, func() bool { return g.Metric(t, "sluice_upstream_retries_total") >= clients })
 	way.up(t)
 	if r := <-said; r.answered.Load() != clients {
 		t.Errorf("%v, want all answered", r)

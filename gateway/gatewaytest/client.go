@@ -3,6 +3,7 @@ package gatewaytest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 
@@ -75,4 +76,39 @@ func CloseOf(t testing.TB, conn *websocket.Conn) websocket.CloseError {
 			t.Fatalf("the connection ended without a Close frame: %v", err)
 		}
 	}
+}
+
+// Get asks over HTTP, on a connection of its own.
+func Get(t testing.TB, url string) (status int, body string) {
+	t.Helper()
+	status, body, err := TryGet(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, body
+}
+
+// TryGet is a [Get] that may fail.
+func TryGet(url string) (status int, body string, err error) {
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	response, page, err := fetch(r)
+	if err != nil {
+		return 0, "", err
+	}
+	return response.StatusCode, string(page), nil
+}
+
+// fetch asks on a connection of its own, and returns the whole answer.
+func fetch(r *http.Request) (*http.Response, []byte, error) {
+	client := http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response, body, err
 }

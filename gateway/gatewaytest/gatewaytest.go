@@ -1,6 +1,7 @@
-// Package gatewaytest runs gateways for tests, in the test's own process. A
-// gateway is ready when it is returned, on a free port of the loopback, and ends
-// with the test.
+// Package gatewaytest runs gateways for tests: in the test's own process (Start),
+// or as the built command (Launch, in a package whose TestMain calls Main). Either
+// is ready when it is returned, on a free port of the loopback, and ends with the
+// test.
 //
 // It knows the gateway by an interface, so that the gateway's own tests can use
 // it. What a backend has to be is not its business.
@@ -21,12 +22,12 @@ import (
 const Patience = 30 * time.Second
 
 // Config is the default configuration on a free port of the loopback, of a node
-// whose drain waits for nobody. edit, unless it is nil, changes it.
-func Config(edit func(*config.Config)) *config.Config {
+// whose drain waits for nobody. edits change it.
+func Config(edits ...func(*config.Config)) *config.Config {
 	cfg := config.Default()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Drain = config.Drain{}
-	if edit != nil {
+	for _, edit := range edits {
 		edit(cfg)
 	}
 	return cfg
@@ -75,9 +76,11 @@ func Eventually(t testing.TB, what string, so func() bool) {
 // EventuallyOr is [Eventually], and fails with what otherwise says then.
 func EventuallyOr(t testing.TB, otherwise func() string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(Patience); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
+	for begun := time.Now(); !so(); {
+		waited := time.Since(begun)
+		if waited > Patience {
 			t.Fatalf("not within %v: %s", Patience, otherwise())
 		}
+		time.Sleep(min(max(waited/64, 5*time.Millisecond), 50*time.Millisecond))
 	}
 }

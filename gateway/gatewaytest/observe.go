@@ -45,18 +45,21 @@ func Gather(t testing.TB, from prometheus.Gatherer) Scrape {
 	return families
 }
 
+// Family is a metric, or nil.
+func (s Scrape) Family(name string) *dto.MetricFamily {
+	if i := slices.IndexFunc(s, func(f *dto.MetricFamily) bool { return f.GetName() == name }); i >= 0 {
+		return s[i]
+	}
+	return nil
+}
+
 // Sum adds up the series of a metric whose labels include all of these, each of
 // the form name=value. A histogram is as much as it has observations.
 func (s Scrape) Sum(name string, labels ...string) float64 {
 	sum := 0.0
-	for _, f := range s {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			if hasLabels(m, labels) {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			}
+	for _, m := range s.Family(name).GetMetric() {
+		if hasLabels(m, labels) {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return sum
