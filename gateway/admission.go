@@ -7,6 +7,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/handshake"
+	"sluice/gateway/route"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )
@@ -164,7 +165,7 @@ func (l *loop) recall(c *client) (head, rest []byte, hs *hubSettings, err error)
 		return nil, nil, nil, err
 	}
 	if hs = c.hub.now.Load(); hs.gone {
-		return nil, nil, nil, errNoSuchHub
+		return nil, nil, nil, route.ErrNoHub
 	}
 	return head, rest, hs, nil
 }

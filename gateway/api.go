@@ -17,7 +17,7 @@ const maxPush = 1 << 20
 func (g *Gateway) newAPI() http.Handler {
 	api := dataplane.Handler(dataplane.Options{
 		Node:      g,
-		Hubs:      func(name string) bool { return g.settings.Load().hub(name) != nil },
+		Hubs:      func(name string) bool { return g.settings.Load().hubs.Named(name) != nil },
 		Authorize: g.Authorize,
 		Token:     g.token,
 		Endpoint:  func() string { return g.settings.Load().endpoint },
@@ -76,7 +76,7 @@ func (g *Gateway) Authorize(r *http.Request, hub string) error {
 // token makes a token for a client of a hub.
 func (g *Gateway) token(hub string, c dataplane.TokenRequest) (string, error) {
 	s := g.settings.Load()
-	h := s.hub(hub)
+	h := s.hubs.Named(hub)
 	if h == nil {
 		return "", delivery.ErrNoHub
 	}

@@ -118,7 +118,7 @@ func TestErrandThatPanicsGivesBackWhatItHolds(t *testing.T) {
 		for _, l := range n.loops {
 			l.do(func(l *loop) {
 				c := l.slab.take(l)
-				c.hub, c.state, c.loop = n.settings.Load().hubs["default"], open, nil
+				c.hub, c.state, c.loop = n.settings.Load().hubs.Named("default"), open, nil
 				traps = append(traps, c)
 			})
 		}

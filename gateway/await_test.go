@@ -65,7 +65,7 @@ func (i *hangingIssuer) configure(cfg *config.Config, loops, pending int, algori
 func (i *hangingIssuer) refetch(n *node, loops, pending int, algorithms ...string) {
 	n.t.Helper()
 	cfg := config.Default()
-	cfg.Hubs = map[string]config.Hub{"default": n.settings.Load().hubs["default"].now.Load().config}
+	cfg.Hubs = map[string]config.Hub{"default": n.settings.Load().hubs.Named("default").now.Load().config}
 	i.configure(cfg, loops, pending, algorithms...)
 	if err := n.Reload(cfg); err != nil {
 		n.t.Fatal(err)

@@ -80,7 +80,7 @@ func BenchmarkEchoBesidePushes(b *testing.B) {
 		b.Run(fmt.Sprint(members), func(b *testing.B) {
 			n := start(b, func(cfg *config.Config) { cfg.Loops = 1 })
 			p := n.dial()
-			h := n.settings.Load().hubs["default"]
+			h := n.settings.Load().hubs.Named("default")
 			var crowd []*client
 			n.loops[0].do(func(l *loop) {
 				crowd = l.synthetic(h, members)

@@ -20,7 +20,7 @@ const loopPatience = time.Second
 // it: who is told that it was too much repeats it, and nobody shall get a
 // message twice.
 func (g *Gateway) Do(ctx context.Context, t delivery.Target, a delivery.Action) (result delivery.Result, err error) {
-	h := g.settings.Load().hub(t.Hub)
+	h := g.settings.Load().hubs.Named(t.Hub)
 	if h == nil {
 		return result, delivery.ErrNoHub
 	}

@@ -205,7 +205,7 @@ func TestPushReachesEveryMemberWhoStaysOnce(t *testing.T) {
 			})
 			n.dial()
 			l := n.loops[0]
-			h := n.settings.Load().hubs["default"]
+			h := n.settings.Load().hubs.Named("default")
 			turns, twice, missed := 0, 0, 0
 			l.do(func(l *loop) {
 				count := syntheticMembers

@@ -7,6 +7,7 @@ import (
 
 	"sluice/gateway/handshake"
 	"sluice/gateway/plainhttp"
+	"sluice/gateway/route"
 	"sluice/netpoll"
 )
 
@@ -38,14 +39,14 @@ func (g *Gateway) httpOptions() plainhttp.Options {
 		Handler: &plainhttp.Site{
 			API: g.api,
 			Host: func(field []byte) *handshake.Error {
-				if g.settings.Load().hosts.allow(field) {
+				if g.settings.Load().hosts.Allow(field) {
 					return nil
 				}
-				return errMisdirected
+				return route.ErrMisdirected
 			},
 			Hub: func(path []byte) (bool, error) {
-				_, err := g.settings.Load().route(path)
-				if err == errNoSuchHub {
+				_, err := g.settings.Load().hubs.At(path)
+				if err == route.ErrNoHub {
 					return false, nil
 				}
 				return err == nil, err

@@ -25,7 +25,7 @@ func TestUsersAndGroupsAreCheap(t *testing.T) {
 	const count = 50_000
 	n := start(t, func(cfg *config.Config) { cfg.Loops = 1 })
 	n.dial()
-	h := n.settings.Load().hubs["default"]
+	h := n.settings.Load().hubs.Named("default")
 	n.loops[0].do(func(l *loop) {
 		members := make([]*client, count)
 		for i := range members {

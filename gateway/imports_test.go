@@ -39,6 +39,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/dataplane/dataplanetest":        {"sluice/gateway/delivery"},
 		"sluice/gateway/plainhttp":                      {"sluice/gateway/handshake", "sluice/metrics"},
 		"sluice/gateway/remote":                         {"sluice/gateway/auth", "sluice/gateway/config", "sluice/gateway/delivery"},
+		"sluice/gateway/route":                          {"sluice/gateway/handshake"},
 		"sluice/gateway/trace":                          {},
 		"sluice/gateway/trace/tracetest":                {},
 		"sluice/gateway/upstream":                       {"sluice/gateway/config", "sluice/gateway/delivery", "sluice/gateway/trace", "sluice/metrics", "sluice/session"},

@@ -22,7 +22,7 @@ var errSurvey = errors.New("a loop has failed to list its sessions")
 // A session stays in its slot, so that one which is there while pages are
 // turned is on one of them, and on one only.
 func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cursor, limit int) (page delivery.Page, err error) {
-	h := g.settings.Load().hub(t.Hub)
+	h := g.settings.Load().hubs.Named(t.Hub)
 	if h == nil {
 		return page, delivery.ErrNoHub
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"sluice/gateway/handshake"
+	"sluice/gateway/route"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -13,7 +14,6 @@ import (
 
 // Answers to request heads that are well-formed and still not welcome.
 var (
-	errNoSuchHub    = &handshake.Error{Status: http.StatusNotFound, Reason: "no such hub"}
 	errOrigin       = &handshake.Error{Status: http.StatusForbidden, Reason: "origin not allowed"}
 	errUnauthorized = &handshake.Error{
 		Status: http.StatusUnauthorized,
@@ -101,10 +101,10 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	if err := h.Check(); err != nil {
 		return nil, nil, err
 	}
-	if !s.hosts.allow(h.Host) {
-		return nil, nil, errMisdirected
+	if !s.hosts.Allow(h.Host) {
+		return nil, nil, route.ErrMisdirected
 	}
-	hub, err := s.route(h.Path)
+	hub, err := s.hubs.At(h.Path)
 	if err != nil {
 		return nil, nil, err
 	}

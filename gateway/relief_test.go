@@ -143,7 +143,7 @@ func TestReliefLooksAtEachClientAFewTimes(t *testing.T) {
 				l.do(func(l *loop) {
 					for j := range clients / loops {
 						c := l.slab.take(l)
-						c.state, c.hub, c.upgraded = open, g.settings.Load().hubs["default"], true
+						c.state, c.hub, c.upgraded = open, g.settings.Load().hubs.Named("default"), true
 						size := 1 + j%64
 						if i == 0 {
 							weights[c.timer.Slot] = size

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
-	"sluice/gateway/handshake"
+	"sluice/gateway/route"
 	"sluice/gateway/upstream"
 	"sluice/session"
 )
@@ -65,10 +64,8 @@ type revision struct {
 func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	lim := &cfg.Limits
 	s := &settings{
-		routes:     make(map[string]*hub),
-		hosts:      hostsOf(cfg),
-		hubs:       make(map[string]*hub, len(cfg.Hubs)),
-		folded:     make(map[string]*hub, len(cfg.Hubs)),
+		hosts:      route.HostsOf(cfg.Hosts, cfg.Endpoint),
+		hubs:       route.New[hub](),
 		endpoint:   g.endpoint(cfg),
 		interval:   ticks(cfg.Heartbeat.Interval),
 		timeout:    ticks(cfg.Heartbeat.Timeout),
@@ -105,15 +102,12 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("hubs.%s: %w", name, err)
 		}
-		s.hubs[name], s.folded[strings.ToLower(name)], r.next[h] = h, h, hs
-		for _, path := range hc.Paths {
-			plain, _ := handshake.UnescapePath([]byte(path)) // which validation has tried
-			s.routes[string(plain)] = h
-		}
+		s.hubs.Add(name, hc.Paths, h)
+		r.next[h] = hs
 	}
 	all := allKeys(cfg)
 	s.dataPlane = auth.NewDataPlane(func(name string) *auth.Keys {
-		if h := s.hub(name); h != nil {
+		if h := s.hubs.Named(name); h != nil {
 			return h.now.Load().keys
 		}
 		return all
@@ -137,15 +131,15 @@ func (r *revision) discard() {
 func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 	for _, name := range slices.Sorted(maps.Keys(g.hubs)) {
 		h := g.hubs[name]
-		if r.settings.hubs[name] == nil {
+		if r.settings.hubs.All()[name] == nil {
 			gone := *h.now.Load()
 			gone.gone = true
 			h.now.Store(&gone)
 			retired = append(retired, &gone)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.settings.hubs)) {
-		h := r.settings.hubs[name]
+	for _, name := range slices.Sorted(maps.Keys(r.settings.hubs.All())) {
+		h := r.settings.hubs.All()[name]
 		hs := r.next[h]
 		if !hs.traits.Inline {
 			h.metrics.ExportUpstream(true)
@@ -164,7 +158,7 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 			retired = append(retired, left)
 		}
 	}
-	g.hubs = r.settings.hubs
+	g.hubs = r.settings.hubs.All()
 	g.settings.Store(r.settings)
 	return retired
 }

@@ -77,7 +77,7 @@ func TestScrapeReturnsWhileLoopsAreStalled(t *testing.T) {
 // inhabit puts sessions without sockets into the slots of a loop.
 func (n *node) inhabit(l *loop, sessions int) {
 	n.t.Helper()
-	hub := n.settings.Load().hubs["default"]
+	hub := n.settings.Load().hubs.Named("default")
 	l.do(func(l *loop) {
 		for range sessions {
 			c := l.slab.take(l)

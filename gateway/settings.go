@@ -6,6 +6,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/route"
 	"sluice/session"
 )
 
@@ -22,11 +23,9 @@ func ticks(d config.Duration) session.Tick {
 // settings is what a configuration means to the loops: nothing is parsed or
 // looked up twice. It never changes; a reload puts another in its place.
 type settings struct {
-	routes    map[string]*hub // by the paths they were given, without escapes
-	hosts     hosts
-	hubs      map[string]*hub // by name
-	folded    map[string]*hub // the same, by name in lower case: see [settings.hub]
-	endpoint  string          // base URL of the node
+	hosts     route.Hosts
+	hubs      route.Table[hub]
+	endpoint  string // base URL of the node
 	dataPlane *auth.DataPlane
 
 	interval, timeout, early session.Tick // heartbeat

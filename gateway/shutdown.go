@@ -126,7 +126,7 @@ func (g *Gateway) stop(ctx context.Context) (cut bool) {
 	cut = g.http.Shutdown(ctx) || cut
 	g.http.Close() // after the loops, which hand sockets over to the last
 	g.beside.close()
-	for _, h := range g.settings.Load().hubs {
+	for _, h := range g.settings.Load().hubs.All() {
 		g.retired.Go(func() { g.end(h.now.Load()) })
 	}
 	g.retired.Wait()

@@ -20,7 +20,7 @@ import (
 func (n *node) crowdOf(hub string, f func(l *loop, opened func() int)) (opened func() int, disband func()) {
 	n.t.Helper()
 	l := n.loops[0]
-	h := n.settings.Load().hubs[hub]
+	h := n.settings.Load().hubs.Named(hub)
 	count := syntheticMembers
 	if raceEnabled {
 		count /= 10
