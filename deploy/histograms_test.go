@@ -11,6 +11,7 @@ import (
 	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
 )
 
@@ -61,7 +62,7 @@ func TestAlertsOfHistogramsFireWithNativeAndWithClassicBuckets(t *testing.T) {
 	} {
 		t.Run(form, func(t *testing.T) {
 			p := prometheus(t, ailing(t), flags...)
-			await(t, "a first scrape", func() bool { return has(t, p, "sluice_loops") })
+			gatewaytest.Eventually(t, "a first scrape", func() bool { return has(t, p, "sluice_loops") })
 			if native := has(t, p, "sluice_loop_lag_seconds"); native != (form == "native") {
 				t.Errorf("the histogram is native: %t", native)
 			}

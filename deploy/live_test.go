@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/gateway/gatewaytest"
+
 	"github.com/coder/websocket"
 )
 
@@ -17,7 +19,7 @@ import (
 // minutes would be waited for by the test.
 func prometheus(t *testing.T, target string, flags ...string) (address string) {
 	t.Helper()
-	server := program(t, "prometheus")
+	server := gatewaytest.Program(t, "prometheus")
 	folder := t.TempDir()
 	runbooks, err := filepath.Abs("runbooks")
 	if err != nil {
@@ -47,7 +49,7 @@ scrape_configs: [{job_name: sluice, static_configs: [{targets: [%q]}]}]
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	await(t, "prometheus is ready", func() bool {
+	gatewaytest.Eventually(t, "prometheus is ready", func() bool {
 		_, err := fetch("http://" + address + "/-/ready")
 		return err == nil
 	})
@@ -57,7 +59,7 @@ scrape_configs: [{job_name: sluice, static_configs: [{targets: [%q]}]}]
 // awaitAlert waits until an alert fires, and looks whether its runbook is there.
 func awaitAlert(t *testing.T, address, name string) {
 	t.Helper()
-	await(t, name, func() bool {
+	gatewaytest.Eventually(t, name, func() bool {
 		var answer struct {
 			Data struct {
 				Alerts []struct {
@@ -85,7 +87,7 @@ func awaitAlert(t *testing.T, address, name string) {
 
 func TestAlertsFireWhenItHappens(t *testing.T) {
 	t.Parallel()
-	g := start(t, fmt.Sprintf(`
+	g := gatewaytest.Launch(t, fmt.Sprintf(`
 drain: {delay: 0s, window: 10m, timeout: 20m}
 limits: {queue_age: 500ms}
 hubs:
@@ -94,30 +96,26 @@ hubs:
     anonymous: true
     upstream: {url: %q, events: ["*"], budget: 30s, breaker: {attempts: 2, window: 5s}}
 `, backend(t, 503).URL))
-	p := prometheus(t, g.admin)
-	await(t, "a first scrape", func() bool {
+	p := prometheus(t, g.Admin)
+	gatewaytest.Eventually(t, "a first scrape", func() bool {
 		return strings.Contains(get(t, "http://"+p+"/api/v1/query?query=sluice_connections"), `"hub":"chat"`)
 	})
 
 	// Prometheus has seen the counters before they move.
 	for range 15 {
-		flood(t, g.connect(t, "default"))
+		flood(t, connect(t, g, "default"))
 	}
 	awaitAlert(t, p, "SluiceSlowConsumers")
 
 	for range 3 {
-		send(t, g.connect(t, "chat"), "hello")
+		gatewaytest.Send(t, connect(t, g, "chat"), websocket.MessageText, "hello")
 	}
 	awaitAlert(t, p, "SluiceUpstreamBreakerOpen")
 
-	if err := g.process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	g.Signal(t, syscall.SIGTERM)
 	awaitAlert(t, p, "SluiceDrainStuck")
 
-	if err := g.process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	g.Signal(t, syscall.SIGKILL)
 	awaitAlert(t, p, "SluiceDown")
 }
 

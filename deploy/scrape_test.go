@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
 )
 
@@ -45,18 +46,18 @@ func parse(exposition string) scrape {
 // seen that there is.
 func scraped(t *testing.T) scrape {
 	t.Helper()
-	g := start(t, fmt.Sprintf(`
+	g := gatewaytest.Launch(t, fmt.Sprintf(`
 hubs:
   default: {upstream: {url: "echo:"}, anonymous: true}
   chat: {upstream: {url: %q}, anonymous: true}
 `, backend(t, 204).URL))
-	send(t, g.connect(t, "chat"), "hello")
-	if err := g.connect(t, "default").Close(websocket.StatusNormalClosure, ""); err != nil {
+	gatewaytest.Send(t, connect(t, g, "chat"), websocket.MessageText, "hello")
+	if err := connect(t, g, "default").Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Fatal(err)
 	}
 	var s scrape
-	await(t, "a message to the backend, and a connection that ends", func() bool {
-		s = parse(get(t, "http://"+g.admin+"/metrics"))
+	gatewaytest.Eventually(t, "a message to the backend, and a connection that ends", func() bool {
+		s = parse(get(t, "http://"+g.Admin+"/metrics"))
 		return slices.Contains(s["sluice_upstream_requests_total"]["event"], "message") && s["sluice_connections_closed_total"] != nil
 	})
 	return s

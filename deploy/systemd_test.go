@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 )
 
 // units copies the units to where the program is the one that was built, and
@@ -19,13 +20,13 @@ import (
 func units(t *testing.T) (service, socket string) {
 	t.Helper()
 	folder := t.TempDir()
-	text := strings.ReplaceAll(read(t, "systemd/sluice.service"), "/usr/local/bin/sluice", sluice)
+	text := strings.ReplaceAll(read(t, "systemd/sluice.service"), "/usr/local/bin/sluice", gatewaytest.Program(t, "sluice"))
 	return write(t, filepath.Join(folder, "sluice.service"), text),
 		write(t, filepath.Join(folder, "sluice.socket"), read(t, "systemd/sluice.socket"))
 }
 
 func TestSystemdTakesTheUnits(t *testing.T) {
-	analyze := program(t, "systemd-analyze")
+	analyze := gatewaytest.Program(t, "systemd-analyze")
 	service, socket := units(t)
 	output, err := exec.Command(analyze, "verify", "--man=no", service, socket).CombinedOutput()
 	for line := range strings.Lines(string(output)) {
@@ -63,7 +64,7 @@ func TestTheServiceWaitsForTheWholeDrain(t *testing.T) {
 // The statuses that the command promises are those that the unit relies on.
 func TestAWrongConfigurationEndsWithTheStatusThatIsNotTriedAgain(t *testing.T) {
 	file := write(t, filepath.Join(t.TempDir(), "sluice.yaml"), "listen: nowhere\n")
-	cmd := exec.Command(sluice, "-config", file)
+	cmd := exec.Command("sluice", "-config", file)
 	cmd.Run()
 	if status := cmd.ProcessState.String(); status != "exit status "+setting(t, "systemd/sluice.service", "RestartPreventExitStatus") {
 		t.Error(status)
@@ -80,9 +81,9 @@ func TestTheServiceTellsSystemdHowItFares(t *testing.T) {
 	defer manager.Close()
 	told := func(state string) {
 		t.Helper()
-		await(t, state, func() bool {
+		gatewaytest.Eventually(t, state, func() bool {
 			buffer := make([]byte, 512)
-			if err := manager.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			if err := manager.SetReadDeadline(time.Now().Add(gatewaytest.Patience)); err != nil {
 				t.Fatal(err)
 			}
 			n, err := manager.Read(buffer)
@@ -92,7 +93,9 @@ func TestTheServiceTellsSystemdHowItFares(t *testing.T) {
 			return strings.HasPrefix(string(buffer[:n]), state)
 		})
 	}
-	g := start(t, "drain: {delay: 0s, window: 0s}", "NOTIFY_SOCKET="+name, "WATCHDOG_USEC=200000")
+	g := gatewaytest.Launch(t, "drain: {delay: 0s, window: 0s}", func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+name, "WATCHDOG_USEC=200000")
+	})
 	told("READY=1")
 	told("WATCHDOG=1")
 	told("WATCHDOG=1")
@@ -100,9 +103,7 @@ func TestTheServiceTellsSystemdHowItFares(t *testing.T) {
 		signal os.Signal
 		states []string
 	}{{syscall.SIGHUP, []string{"RELOADING=1\nMONOTONIC_USEC=", "READY=1"}}, {syscall.SIGTERM, []string{"STOPPING=1"}}} {
-		if err := g.process.Signal(step.signal); err != nil {
-			t.Fatal(err)
-		}
+		g.Signal(t, step.signal)
 		for _, state := range step.states {
 			told(state)
 		}

@@ -1,12 +1,10 @@
 package k6_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,14 +13,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/gateway/gatewaytest"
 )
+
+// patience bounds a run of k6.
+const patience = time.Minute
 
 // thresholdsCrossed is the exit status of k6 when thresholds were.
 const thresholdsCrossed = 99
 
 func TestScriptsPassOnTheGateway(t *testing.T) {
 	k6 := program(t)
-	url := startGateway(t)
+	url := gatewaytest.Launch(t, "").URL()
 	scripts, err := filepath.Glob("*.js")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +48,7 @@ func TestScriptsPassOnTheGateway(t *testing.T) {
 
 func TestSecretsOfTheURLStayOutOfTheOutputs(t *testing.T) {
 	k6 := program(t)
-	url := strings.Replace(startGateway(t), "//", "//name:hush@", 1) + "?access_token=hush"
+	url := strings.Replace(gatewaytest.Launch(t, "").URL(), "//", "//name:hush@", 1) + "?access_token=hush"
 	points := filepath.Join(t.TempDir(), "points.json")
 	t.Setenv("K6_OUT", "json="+points)
 	if report := runScript(t, k6, "smoke.js", "URL="+url, "DURATION=100ms"); strings.Contains(report.output, "hush") {
@@ -101,66 +104,8 @@ func program(t *testing.T) string {
 		name = "k6"
 	}
 	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	const install = "go install go.k6.io/k6@v1.8.1 installs it; K6 or PATH must lead to it"
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("no k6: %v; %s", err, install)
-	}
-	t.Skipf("no k6: %v; %s", err, install)
-	return ""
-}
-
-// startGateway runs the gateway with its defaults on a free port, to the end of
-// the test, and returns its URL.
-func startGateway(t *testing.T) string {
-	t.Helper()
-	cmd := exec.Command("sluice")
-	cmd.Env = append(os.Environ(), "SLUICE_LISTEN=127.0.0.1:0", "SLUICE_ADMIN_LISTEN=off")
-	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		gatewaytest.Missing(t, fmt.Sprintf("no k6: %v; go install go.k6.io/k6@v1.8.1 installs it; K6 or PATH must lead to it", err))
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	address := make(chan string, 1)
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		defer close(address)
-		readLog(io.TeeReader(stderr, &log), address)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill() // an error only says that it has ended
-		<-drained
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of the gateway:\n%s", log.String())
-		}
-	})
-	select {
-	case a, ok := <-address:
-		if !ok {
-			t.Fatal("the gateway ended before it listened")
-		}
-		return "ws://" + a + "/"
-	case <-time.After(patience):
-		t.Fatal("the gateway does not listen")
-		return ""
-	}
-}
-
-// readLog reads the gateway's log to its end, and sends the address at which it
-// listens.
-func readLog(log io.Reader, address chan<- string) {
-	lines := bufio.NewScanner(log)
-	for lines.Scan() {
-		var line struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
-			address <- line.Addr
-		}
-	}
+	return path
 }
