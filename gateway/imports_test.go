@@ -33,6 +33,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/handshake":                      {},
 		"sluice/gateway/dataplane":                      {"sluice/gateway/delivery", "sluice/gateway/name"},
 		"sluice/gateway/delivery":                       {},
+		"sluice/gateway/mutation":                       {},
 		"sluice/gateway/name":                           {},
 		"sluice/gateway/node":                           {"sluice/gateway", "sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},
 		"sluice/gateway/notify":                         {},
