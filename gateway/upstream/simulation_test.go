@@ -122,7 +122,13 @@ func (s *simulation) succeed() {
 	old.heir = m
 	m.schedule.Succeed()
 	for p := old.schedule.Pull(); p != nil; p = old.schedule.Pull() {
+		if e := s.events[p.Call.From.Slot]; e.stage == inLine && old.line[e.lane()][0] != e {
+			s.fail("event %d moves before %d", e.number, old.line[e.lane()][0].number)
+		}
 		s.adopt(old, p)
+		if p := old.schedule.Begin(s.now - old.epoch); p != nil {
+			s.fail("event %d is begun where it is about to leave", p.Call.From.Slot)
+		}
 	}
 	if len(old.waiting) > 0 {
 		s.fail("%d events are left behind", len(old.waiting))
