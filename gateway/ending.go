@@ -218,7 +218,7 @@ func (l *loop) overdue(c *client) {
 		l.drop(c, metrics.ReasonHeartbeat)
 		return
 	case session.Ask:
-		c.Heartbeat.Asked(l.now, l.micros())
+		c.Heartbeat.Asked(l.now, l.attended, l.micros())
 		l.metrics.Pinged(c.hub.metrics)
 		l.out = append(l.out, ping...)
 		l.flush(c)
@@ -245,7 +245,7 @@ func (l *loop) overdue(c *client) {
 // input waits unread the pong may be behind it, and while output waits the ping
 // would be: the queue's age and TCP_USER_TIMEOUT rule then.
 func (l *loop) judge(c *client, s *settings) (session.Verdict, session.Tick) {
-	return c.Heartbeat.Check(l.now, s.interval, s.timeout, c.early(s), l.beat(s), c.held != nil || c.writing)
+	return c.Heartbeat.Check(l.now, l.attended, s.interval, s.timeout, c.early(s), l.beat(s), c.held != nil || c.writing)
 }
 
 // early is how much sooner than after the whole interval c is asked. Every

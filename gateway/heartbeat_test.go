@@ -1,14 +1,19 @@
 package gateway
 
 import (
+	"bytes"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
+	"sluice/netpoll/netpolltest"
 )
 
 func beats(interval, timeout time.Duration) func(*config.Config) {
@@ -194,5 +199,78 @@ func TestNobodyIsDroppedForALoopThatComesLate(t *testing.T) {
 	}
 	if got := n.metric("sluice_connections_closed_total"); got != 0 {
 		t.Errorf("%v connections were closed", got)
+	}
+}
+
+// What keeps a loop from its clock, as a machine that is suspended or has other
+// work, keeps its peers or the way to them as well: their time to answer goes on
+// when the loop does. Who is silent then is dropped.
+func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
+	const interval, timeout = 8 * time.Second, 4 * time.Second
+	w := netpolltest.New(1)
+	o := options(gatewaytest.Config(beats(interval, timeout)), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	o.Config.Loops = 1
+	g, err := newOn(&simulated{world: w}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := g.loops[0]
+	l.post(letter{run: func(l *loop) bool {
+		if err := l.begin(); err != nil {
+			t.Error(err)
+		}
+		return true
+	}}, 0)
+	pass := func(d time.Duration) {
+		t.Helper()
+		if !w.Pass(d, 10_000) {
+			t.Fatal("the world does not come to rest")
+		}
+	}
+	pass(tick)
+	p, err := w.Dial(l.entrances[0].listener.(*netpolltest.Listener))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hear := func() []byte {
+		b, _ := p.Read(1 << 10)
+		return b
+	}
+	p.Write([]byte(request("/")))
+	pass(tick)
+	if head := hear(); !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
+		t.Fatalf("got %q", head)
+	}
+	awaitPing := func() {
+		t.Helper()
+		for range interval/tick + 1 {
+			if got := hear(); bytes.Equal(got, ping) {
+				return
+			} else if len(got) > 0 {
+				t.Fatalf("got % x, want a ping", got)
+			}
+			pass(tick)
+		}
+		t.Fatal("no ping has come")
+	}
+	awaitPing()
+	for range 3 { // one of them would do to be taken for dead
+		w.Stop(10 * timeout)
+		pass(2 * tick)
+		if p.Gone() || l.slab.used != 1 {
+			t.Fatal("dropped for time in which nobody listened")
+		}
+	}
+	p.Write(control(ws.OpPong, ""))
+	p.Write(text("here"))
+	pass(tick)
+	if got := hear(); !bytes.Contains(got, []byte("here")) {
+		t.Fatalf("got % x, want an echo", got)
+	}
+	awaitPing()
+	w.Stop(10 * timeout)
+	pass(timeout + 2*tick)
+	if l.slab.used != 0 {
+		t.Error("a peer that is silent while the loop listens is not dropped")
 	}
 }

@@ -40,7 +40,8 @@ type loop struct {
 	metrics *metrics.Loop
 	random  *rand.Rand
 
-	now session.Tick
+	now      session.Tick
+	attended session.Tick // how many ticks it was there, from 1: while it was away it heard nobody
 
 	in       [readSize]byte // what was read last; nobody's between two callbacks
 	out      []byte         // frames for the client at hand; empty between two callbacks
@@ -68,16 +69,17 @@ type loop struct {
 func newLoop(g *Gateway, index int, sys netpoll.System, seed uint64) (l *loop, err error) {
 	pool := session.NewPool(g.budget)
 	l = &loop{
-		g:       g,
-		index:   index,
-		sys:     sys,
-		wheel:   session.NewWheel(wheelSlots, 0),
-		context: session.NewContext(pool),
-		deflate: session.NewDeflater(),
-		upgrade: handshake.NewUpgrader(),
-		metrics: g.metrics.Loop(index),
-		random:  rand.New(rand.NewPCG(seed, uint64(index))),
-		stalled: make(map[*client]struct{}),
+		g:        g,
+		index:    index,
+		sys:      sys,
+		wheel:    session.NewWheel(wheelSlots, 0),
+		context:  session.NewContext(pool),
+		deflate:  session.NewDeflater(),
+		upgrade:  handshake.NewUpgrader(),
+		metrics:  g.metrics.Loop(index),
+		random:   rand.New(rand.NewPCG(seed, uint64(index))),
+		attended: 1,
+		stalled:  make(map[*client]struct{}),
 
 		partings: make(map[*client]parting),
 		outlines: make(map[*client]*session.Outline),
@@ -240,6 +242,7 @@ func (l *loop) onTick(due uint64) {
 	elapsed := l.uptime()
 	l.now = session.Tick(elapsed / tick)
 	l.context.Now = l.now
+	l.attended++
 	l.metrics.LoopLag(elapsed%tick + time.Duration(due-1)*tick)
 
 	l.wheel.Advance(l.now, l.expire)

@@ -98,11 +98,16 @@ func (c *Closing) Receive(dst []byte, code ws.StatusCode) []byte {
 // Heartbeat judges a peer by the bytes it sends: any byte is a sign of life.
 // Messages arm no timer; the wheel asks when the last known deadline comes,
 // and is told the next one.
+//
+// The answer to a ping is waited for by another clock: it counts the ticks that
+// somebody was there to hear it. What stops us, a machine that is suspended or
+// has other work, often stops the peer or the way to it too, and is no silence
+// of the peer's.
 type Heartbeat struct {
 	seen   Tick   // when bytes came last
 	pinged Tick   // when the open ping was sent
 	sentAt uint32 // the same in milliseconds, for the round-trip time
-	asked  bool   // a ping is open
+	asked  Tick   // the same in attended ticks; 0: no ping is open
 }
 
 // Verdict is what is to be done about a peer.
@@ -121,15 +126,15 @@ const (
 func (h *Heartbeat) Seen(now Tick) { h.seen = now }
 
 // Asked notes that a ping was sent, at the given millisecond of the loop's
-// clock.
-func (h *Heartbeat) Asked(now Tick, milli uint32) {
-	h.pinged, h.sentAt, h.asked = now, milli, true
+// clock. attended, which is not 0, is how many ticks the loop has been there.
+func (h *Heartbeat) Asked(now, attended Tick, milli uint32) {
+	h.pinged, h.sentAt, h.asked = now, milli, attended
 }
 
 // Answered takes a pong. It returns when the ping that it answers was sent,
 // and false for a pong that nobody asked for (RFC 6455 §5.5.3 allows it).
 func (h *Heartbeat) Answered() (milli uint32, ok bool) {
-	ok, h.asked = h.asked, false
+	ok, h.asked = h.asked != 0, 0
 	return h.sentAt, ok
 }
 
@@ -139,19 +144,19 @@ func (h *Heartbeat) Answered() (milli uint32, ok bool) {
 // that a few are asked together: each time a sleeping process is woken costs
 // more than a ping. suspended says that input is waiting unread: the pong may
 // be behind it, so that silence means nothing.
-func (h *Heartbeat) Check(now, interval, timeout, early, beat Tick, suspended bool) (Verdict, Tick) {
-	if h.asked && !h.seen.Before(h.pinged) {
-		h.asked = false // not the pong, but life
+func (h *Heartbeat) Check(now, attended, interval, timeout, early, beat Tick, suspended bool) (Verdict, Tick) {
+	if h.asked != 0 && !h.seen.Before(h.pinged) {
+		h.asked = 0 // not the pong, but life
 	}
 	switch {
 	case suspended:
-		if h.asked {
-			h.pinged = now // the answer's time runs from when we can hear it
+		if h.asked != 0 {
+			h.pinged, h.asked = now, attended // the answer's time runs from when we can hear it
 		}
 		return Alive, now + timeout
-	case h.asked:
-		if due := h.pinged + timeout; now.Before(due) {
-			return Alive, due
+	case h.asked != 0:
+		if waited := attended - h.asked; waited < timeout {
+			return Alive, now + timeout - waited
 		}
 		return Dead, now
 	}

@@ -48,20 +48,20 @@ func TestHeartbeatAsksOnceAndDropsInTime(t *testing.T) {
 	for _, begin := range []Tick{0, 1000, ^Tick(0) - 300} {
 		var h Heartbeat
 		h.Seen(begin)
-		verdict, next := h.Check(begin+10, interval, timeout, 5, 1, false)
+		verdict, next := h.Check(begin+10, begin+10, interval, timeout, 5, 1, false)
 		if verdict != Alive || next != begin+interval-5 {
 			t.Fatalf("%v, next %d, want to be asked again at %d", verdict, next-begin, interval-5)
 		}
-		verdict, next = h.Check(next, interval, timeout, 5, 1, false)
+		verdict, next = h.Check(next, next, interval, timeout, 5, 1, false)
 		if verdict != Ask || next != begin+interval-5+timeout {
 			t.Fatalf("%v, next %d, want a ping now", verdict, next-begin)
 		}
 		asked := begin + interval - 5
-		h.Asked(asked, 1)
-		if verdict, _ = h.Check(next-1, interval, timeout, 5, 1, false); verdict != Alive {
+		h.Asked(asked, asked, 1)
+		if verdict, _ = h.Check(next-1, next-1, interval, timeout, 5, 1, false); verdict != Alive {
 			t.Fatal("dropped before the answer's time was over")
 		}
-		if verdict, _ = h.Check(next, interval, timeout, 5, 1, false); verdict != Dead {
+		if verdict, _ = h.Check(next, next, interval, timeout, 5, 1, false); verdict != Dead {
 			t.Fatal("not dropped when the answer's time was over")
 		}
 	}
@@ -70,9 +70,9 @@ func TestHeartbeatAsksOnceAndDropsInTime(t *testing.T) {
 func TestHeartbeatTakesAnyByteForLife(t *testing.T) {
 	var h Heartbeat
 	h.Seen(0)
-	h.Asked(250, 7)
+	h.Asked(250, 250, 7)
 	h.Seen(250) // in the tick of the ping, so behind it
-	verdict, next := h.Check(350, 250, 100, 0, 1, false)
+	verdict, next := h.Check(350, 350, 250, 100, 0, 1, false)
 	if verdict != Alive || next != 500 {
 		t.Errorf("%v, next %d, want Alive until 500", verdict, next)
 	}
@@ -84,11 +84,11 @@ func TestHeartbeatAsksOnTheBeat(t *testing.T) {
 	for seen := range Tick(40) {
 		var h Heartbeat
 		h.Seen(seen)
-		verdict, next := h.Check(seen, interval, 100, 7, beat, false)
+		verdict, next := h.Check(seen, seen, interval, 100, 7, beat, false)
 		if verdict != Alive || next%beat != 0 || next > seen+interval-7 || next+beat <= seen+interval-7 {
 			t.Fatalf("seen at %d: %v, next %d", seen, verdict, next)
 		}
-		if verdict, _ = h.Check(next, interval, 100, 7, beat, false); verdict != Ask {
+		if verdict, _ = h.Check(next, next, interval, 100, 7, beat, false); verdict != Ask {
 			t.Fatalf("seen at %d: %v on the beat, want a ping", seen, verdict)
 		}
 	}
@@ -97,18 +97,38 @@ func TestHeartbeatAsksOnTheBeat(t *testing.T) {
 func TestHeartbeatIsSuspendedWhileInputWaits(t *testing.T) {
 	var h Heartbeat
 	h.Seen(0)
-	h.Asked(250, 7)
+	h.Asked(250, 250, 7)
 	for now := Tick(350); now < 2000; now += 100 {
-		if verdict, next := h.Check(now, 250, 100, 0, 1, true); verdict != Alive || next != now+100 {
+		if verdict, next := h.Check(now, now, 250, 100, 0, 1, true); verdict != Alive || next != now+100 {
 			t.Fatalf("at %d: %v, next %d", now, verdict, next)
 		}
 	}
 	// Input was read again, and there was no answer in it: its time begins now.
-	if verdict, next := h.Check(1950, 250, 100, 0, 1, false); verdict != Alive || next != 2050 {
+	if verdict, next := h.Check(1950, 1950, 250, 100, 0, 1, false); verdict != Alive || next != 2050 {
 		t.Errorf("%v, next %d, want Alive until 2050", verdict, next)
 	}
-	if verdict, _ := h.Check(2050, 250, 100, 0, 1, false); verdict != Dead {
+	if verdict, _ := h.Check(2050, 2050, 250, 100, 0, 1, false); verdict != Dead {
 		t.Error("never dropped")
+	}
+}
+
+// Of the time for an answer, only that counts in which somebody was there to
+// hear it.
+func TestHeartbeatWaitsForAnAnswerOnlyWhileSomebodyListens(t *testing.T) {
+	const interval, timeout = 250, 100
+	for _, begin := range []Tick{1, ^Tick(0) - 300} {
+		var h Heartbeat
+		h.Seen(begin)
+		now, attended := begin+interval, Tick(7)
+		h.Asked(now, attended, 1)
+		now, attended = now+10_000, attended+timeout-1
+		verdict, next := h.Check(now, attended, interval, timeout, 0, 1, false)
+		if verdict != Alive || next != now+1 {
+			t.Errorf("%v, next in %d, want Alive for a tick more", verdict, next-now)
+		}
+		if verdict, _ = h.Check(now+10_000, attended+1, interval, timeout, 0, 1, false); verdict != Dead {
+			t.Errorf("%v, want Dead: nothing has come while somebody listened", verdict)
+		}
 	}
 }
 
@@ -117,7 +137,7 @@ func TestPongIsTimedOnce(t *testing.T) {
 	if _, ok := h.Answered(); ok {
 		t.Error("a pong nobody asked for was timed")
 	}
-	h.Asked(250, 7)
+	h.Asked(250, 250, 7)
 	if sent, ok := h.Answered(); !ok || sent != 7 {
 		t.Errorf("%d, %v, want 7, true", sent, ok)
 	}
