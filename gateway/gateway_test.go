@@ -35,8 +35,10 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"))
 }
 
-// patience bounds every wait of a test. It is no part of what is tested.
-const patience = gatewaytest.Patience
+const (
+	patience    = gatewaytest.Patience
+	raceEnabled = gatewaytest.Race
+)
 
 // node is a gateway under test, on a free port of the loopback.
 type node struct {
@@ -125,14 +127,18 @@ type peer struct {
 // connect opens a TCP connection to the node and says nothing.
 func (n *node) connect() *peer {
 	n.t.Helper()
-	c, err := net.Dial("tcp", n.Addr().String())
+	return connectTo(n.t, n.Addr().String())
+}
+
+func connectTo(t testing.TB, addr string) *peer {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p := &peer{Conn: c, t: n.t, r: bufio.NewReader(c)}
 	c.SetDeadline(time.Now().Add(patience))
-	n.t.Cleanup(func() { c.Close() })
-	return p
+	t.Cleanup(func() { c.Close() })
+	return &peer{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 
 const key = "dGhlIHNhbXBsZSBub25jZQ=="

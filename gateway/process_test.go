@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +48,8 @@ func runChild(kind string) int {
 		os.Setenv("LISTEN_FDS", "1")
 		cfg.Drain = config.Drain{Delay: config.Duration(time.Hour), Timeout: config.Duration(2 * time.Hour)}
 	}
-	g, err := New(options(cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(os.Stderr, nil))))
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	g, err := New(options(cfg, prometheus.NewRegistry(), log))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -60,7 +59,7 @@ func runChild(kind string) int {
 	}
 	served := make(chan error, 1)
 	go func() { served <- g.Serve() }()
-	fmt.Println(g.Addr())
+	log.Info("listening", "addr", g.Addr().String())
 	begun, _ := os.Stdin.Read(make([]byte, 1))
 	drained := make(chan error, 1)
 	go func() { drained <- g.Shutdown(context.Background()) }()
@@ -102,83 +101,46 @@ func occupy() func() {
 	}
 }
 
-// child runs this test binary as a gateway and returns its address.
-func child(t *testing.T, kind string, files ...*os.File) (addr string, end func() error) {
-	t.Helper()
-	addr, _, end = spawn(t, kind, files...)
-	return addr, end
+// child is a gateway that is this test binary again.
+type child struct {
+	*gatewaytest.Process
+	addr  string
+	stdin io.WriteCloser
 }
 
-// spawn is child, and returns its standard input as well.
-func spawn(t *testing.T, kind string, files ...*os.File) (addr string, stdin io.WriteCloser, end func() error) {
+func spawn(t *testing.T, kind string, files ...*os.File) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childVariable+"="+kind)
 	cmd.ExtraFiles = files
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := false
-	end = func() error {
-		if ended {
-			return nil
-		}
-		ended = true
-		stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			return fmt.Errorf("%w\n%s", err, stderr.String())
-		}
-		return nil
-	}
-	t.Cleanup(func() { end() })
-	addr, err = bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(end())
-	}
-	return strings.TrimSpace(addr), stdin, end
+	p := gatewaytest.Spawn(t, cmd)
+	return &child{p, p.Log.Await(t, "listening").Text("addr"), stdin}
 }
 
-// outsider is a node in another process, for its clients.
-func outsider(t *testing.T, addr string) *remote { return &remote{t, addr} }
-
-type remote struct {
-	t    *testing.T
-	addr string
-}
-
-func (r *remote) connect() *peer {
-	r.t.Helper()
-	c, err := net.Dial("tcp", r.addr)
-	if err != nil {
-		r.t.Fatal(err)
+// end lets the child drain, which must succeed.
+func (c *child) end(t *testing.T) {
+	t.Helper()
+	c.stdin.Close()
+	if status := c.AwaitExit(t); status != 0 {
+		t.Errorf("exit status %d", status)
 	}
-	c.SetDeadline(time.Now().Add(patience))
-	r.t.Cleanup(func() { c.Close() })
-	return &peer{Conn: c, t: r.t, r: bufio.NewReader(c)}
 }
 
 // Out of descriptors, newcomers are told so, sessions go on, and the process
 // does not spin.
 func TestNewcomersGet503WhenDescriptorsRunOut(t *testing.T) {
-	addr, end := child(t, "few descriptors")
-	r := outsider(t, addr)
-	first := r.connect()
+	node := spawn(t, "few descriptors")
+	first := connectTo(t, node.addr)
 	first.say(request("/"))
 	first.wantStatus(http.StatusSwitchingProtocols)
 
 	refused, held := 0, []*peer{}
 	for range 3 * fewDescriptors {
-		p := r.connect()
+		p := connectTo(t, node.addr)
 		p.say(request("/"))
 		resp, err := http.ReadResponse(p.r, nil)
 		if err != nil {
@@ -206,7 +168,7 @@ func TestNewcomersGet503WhenDescriptorsRunOut(t *testing.T) {
 		p.Close()
 	}
 	eventually(t, "newcomers are welcome again", func() bool {
-		p := r.connect()
+		p := connectTo(t, node.addr)
 		defer p.Close()
 		p.say(request("/"))
 		resp, err := http.ReadResponse(p.r, nil)
@@ -214,9 +176,7 @@ func TestNewcomersGet503WhenDescriptorsRunOut(t *testing.T) {
 	})
 	first.send(closeFrame(ws.StatusNormalClosure))
 	first.wantClose(ws.StatusNormalClosure)
-	if err := end(); err != nil {
-		t.Error(err)
-	}
+	node.end(t)
 }
 
 // A listening socket that the service manager hands in is served by all
@@ -232,13 +192,12 @@ func TestSocketThatWasHandedInIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	addr, end := child(t, "inherited", file)
-	if addr != ln.Addr().String() {
-		t.Fatalf("serves %s, not %s", addr, ln.Addr())
+	node := spawn(t, "inherited", file)
+	if node.addr != ln.Addr().String() {
+		t.Fatalf("serves %s, not %s", node.addr, ln.Addr())
 	}
-	r := outsider(t, addr)
 	for i := range 50 {
-		p := r.connect()
+		p := connectTo(t, node.addr)
 		p.say(request("/"))
 		p.wantStatus(http.StatusSwitchingProtocols)
 		p.send(text(fmt.Sprint(i)))
@@ -246,10 +205,8 @@ func TestSocketThatWasHandedInIsServed(t *testing.T) {
 		p.send(closeFrame(ws.StatusNormalClosure))
 		p.wantClose(ws.StatusNormalClosure)
 	}
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
-	late := r.connect() // the queue is still there, for the next process
+	node.end(t)
+	late := connectTo(t, node.addr) // the queue is still there, for the next process
 	defer late.Close()
 	c, err := ln.Accept()
 	if err != nil {
@@ -271,15 +228,14 @@ func TestSocketThatWasHandedInIsLeftToTheSuccessorAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	addr, stdin, end := spawn(t, "inherited and slow to leave", file)
-	r := outsider(t, addr)
+	node := spawn(t, "inherited and slow to leave", file)
 	const health = "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
-	watcher, session := r.connect(), r.connect()
+	watcher, session := connectTo(t, node.addr), connectTo(t, node.addr)
 	watcher.say(health)
 	watcher.wantBody(http.StatusOK, "ok\n")
 	session.say(request("/"))
 	session.wantStatus(http.StatusSwitchingProtocols)
-	if _, err := stdin.Write([]byte{1}); err != nil {
+	if _, err := node.stdin.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the node is not ready", func() bool {
@@ -292,7 +248,7 @@ func TestSocketThatWasHandedInIsLeftToTheSuccessorAtOnce(t *testing.T) {
 		return resp.StatusCode == http.StatusServiceUnavailable
 	})
 	for i := range 20 {
-		p := r.connect()
+		p := connectTo(t, node.addr)
 		p.say(request("/"))
 		c, err := ln.Accept()
 		if err != nil {
@@ -309,7 +265,5 @@ func TestSocketThatWasHandedInIsLeftToTheSuccessorAtOnce(t *testing.T) {
 	session.want(ws.OpText, "still served")
 	session.Close()
 	watcher.Close()
-	if err := end(); err != nil { // nobody was there to be cut off
-		t.Error(err)
-	}
+	node.end(t) // nobody was there to be cut off
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/golden"
 	"sluice/gateway/upstream"
 )
@@ -166,7 +167,7 @@ func FuzzEncodedValuesCanBeRead(f *testing.F) {
 }
 
 func TestBuildingARequestAllocatesOnlyForTheId(t *testing.T) {
-	if raceEnabled {
+	if gatewaytest.Race {
 		t.Skip("the race detector makes pools forget")
 	}
 	p := start(t, options("http://backend.example/{event}"))
