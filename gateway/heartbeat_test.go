@@ -210,7 +210,7 @@ func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
 	w := netpolltest.New(1)
 	o := options(gatewaytest.Config(beats(interval, timeout)), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	o.Config.Loops = 1
-	g, err := newOn(&simulated{world: w}, o)
+	g, err := newOn(simulated{&simulation{world: w}}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"time"
 
@@ -15,10 +17,12 @@ import (
 // simulatedClient connects, does this and that, leaves one way or another, and comes again.
 type simulatedClient struct {
 	*simulation
-	peer *netpolltest.Peer
-	over bool // it does not come again
-	calm bool // it only listens
+	peer  *netpolltest.Peer
+	visit *visit
+	over  bool // it does not come again
+	calm  bool // it only listens
 
+	request  string // an upgrade that is to follow the answer to another request
 	unsent   []byte // what there was no room for
 	heard    []byte
 	upgraded bool
@@ -67,10 +71,48 @@ func (c *simulatedClient) connect() {
 		c.over = true
 		return
 	}
-	*c = simulatedClient{simulation: c.simulation, peer: p, context: session.NewContext(session.NewPool(session.NewBudget(1 << 30)))}
-	c.reader.Init(session.Client, false)
-	c.say([]byte("GET / HTTP/1.1\r\nHost: simulated\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"))
+	*c = simulatedClient{simulation: c.simulation, peer: p, context: c.common, visit: c.introduce()}
+	query := fmt.Sprintf("c=%d", c.visit.number)
+	if t := c.visit.token; t != nil {
+		query += "&access_token=" + t.String()
+	}
+	request := "GET /client/hubs/" + c.visit.hub + "?" + query + " HTTP/1.1\r\nHost: simulated\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	if c.world.Rand().IntN(2) == 0 {
+		request += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+	}
+	request += "\r\n"
+	if c.world.Rand().IntN(6) == 0 {
+		c.request = request
+		request = "GET /plain HTTP/1.1\r\nHost: simulated\r\n\r\n"
+	}
+	c.say([]byte(request))
+}
+
+// introduce decides who it is that comes.
+func (c *simulatedClient) introduce() *visit {
+	r := c.world.Rand()
+	v := &visit{simulation: c.simulation, number: len(c.visits), since: len(c.pushes), earlier: c.world.Wall()}
+	v.hub = []string{"default", "default", "default", "members", "extra", "echo"}[r.IntN(6)]
+	if r.IntN(3) == 0 || v.hub == "members" {
+		t := &simulatedToken{way: "aabbffx"[r.IntN(7)], user: users[r.IntN(len(users))], until: c.world.Wall().Add(time.Hour)}
+		if r.IntN(2) == 0 {
+			t.until = c.world.Wall().Add(c.upTo(8*time.Second) - time.Second)
+		}
+		if r.IntN(2) == 0 {
+			t.groups = groups[r.IntN(len(groups))]
+			v.join(t.groups, yes)
+		}
+		v.token, v.user = t, t.user
+	}
+	c.visits = append(c.visits, v)
+	return v
+}
+
+// gone ends what the client knows of its connection.
+func (c *simulatedClient) gone() {
+	c.peer = nil
+	c.visit.over = true
 }
 
 // do does one of the things that clients do.
@@ -84,15 +126,16 @@ func (c *simulatedClient) do(what int) {
 		}
 	case 1:
 		c.peer.Reset()
-		c.peer = nil
+		c.gone()
 	case 2:
 		c.peer.Close()
-		c.peer = nil
+		c.gone()
 	case 3:
 		c.peer.Vanish()
-		peer := c.peer
-		c.world.After(10*time.Second, peer.GiveUp)
-		c.peer = nil
+		if peer := c.peer; r.IntN(2) == 0 {
+			c.world.After(10*time.Second, peer.GiveUp)
+		} // else nobody tells the gateway
+		c.gone()
 	case 4:
 		c.deaf = !c.deaf
 	case 5:
@@ -168,34 +211,60 @@ func (c *simulatedClient) listen() {
 			return
 		case err == io.EOF:
 			c.peer.Close()
-			c.peer = nil
+			c.gone()
 			return
 		case err != nil:
-			c.peer = nil
+			c.gone()
 			return
 		}
 	}
 }
 
-// take reads a head, and then frames.
+// take reads heads, and then frames.
 func (c *simulatedClient) take(b []byte) {
-	if len(b) == 0 {
-		return
-	}
-	if !c.upgraded {
+	for !c.upgraded && len(b) > 0 {
 		c.heard = append(c.heard, b...)
 		end := headEnd(c.heard)
 		if end < 0 {
 			return
 		}
-		if string(c.heard[:12]) != "HTTP/1.1 101" {
+		head := c.heard[:end]
+		b, c.heard = c.heard[end:], nil
+		switch {
+		case bytes.HasPrefix(head, []byte("HTTP/1.1 101")):
+			c.begin(bytes.Contains(head, []byte("permessage-deflate")))
+		case c.request != "" && bytes.HasPrefix(head, []byte("HTTP/1.1 204")):
+			c.say([]byte(c.request))
+			c.request = ""
+		default:
 			return // refused: what follows is its body
 		}
-		c.upgraded = true
-		b = c.heard[end:]
 	}
-	if c.closed && len(b) > 0 {
-		c.fail("%d bytes behind a Close frame", len(b))
+	if len(b) > 0 {
+		c.frames(b)
+	}
+}
+
+// begin is called when the client has been let in.
+func (c *simulatedClient) begin(deflate bool) {
+	c.upgraded = true
+	c.reader.Init(session.Client, deflate)
+	switch t := c.visit.token; {
+	case t == nil:
+	case t.way == 'x':
+		c.fail("visit %d was let in with a token that nobody has signed", c.visit.number)
+	case !c.visit.earlier.Before(t.until):
+		c.fail("visit %d was let in with a token that had expired before it came", c.visit.number)
+	}
+	if c.visit.hub == "members" && c.visit.user == "" {
+		c.fail("visit %d is nobody, and was let in", c.visit.number)
+	}
+	c.visit.opened()
+}
+
+func (c *simulatedClient) frames(b []byte) {
+	if c.closed {
+		c.fail("%d bytes after a Close frame", len(b))
 		return
 	}
 	for {
@@ -209,29 +278,36 @@ func (c *simulatedClient) take(b []byte) {
 		case session.None:
 			return
 		case session.Message:
-			if got := binary.BigEndian.Uint32(in.Payload); got != c.answered {
-				c.fail("answer %d, want %d", got, c.answered)
-			}
-			c.answered++
+			c.hear(binary.BigEndian.Uint32(in.Payload))
 		case session.Ping:
 			c.frame(ws.NewPongFrame(in.Payload))
 		case session.Close:
 			c.closed = true
 			c.frame(ws.NewCloseFrame(ws.NewCloseFrameBody(in.Code, "")))
 			if len(b) > 0 {
-				c.fail("%d bytes behind a Close frame", len(b))
+				c.fail("%d bytes after a Close frame", len(b))
 			}
 			return
 		}
 	}
 }
 
+// hear takes a message, of which word is the beginning.
+func (c *simulatedClient) hear(word uint32) {
+	if word&isPush != 0 {
+		c.visit.hears(word &^ isPush)
+		return
+	}
+	if word != c.answered {
+		c.fail("answer %d, want %d", word, c.answered)
+	}
+	c.answered++
+}
+
 // headEnd is where the head in p ends, -1 if it does not.
 func headEnd(p []byte) int {
-	for i := 4; i <= len(p); i++ {
-		if string(p[i-4:i]) == "\r\n\r\n" {
-			return i
-		}
+	if i := bytes.Index(p, []byte("\r\n\r\n")); i >= 0 {
+		return i + 4
 	}
 	return -1
 }

@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"sluice/gateway/delivery"
+	"sluice/gateway/upstream"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// simulatedBackend is behind the upstreams of most hubs. It answers after a while, sometimes with a close.
+type simulatedBackend struct {
+	*simulation
+	conns map[session.Ref]*told
+	known []session.Ref
+	ends  map[string]int // by reason
+	// slowest is how many milliseconds an answer may take.
+	slowest int
+	events  int
+}
+
+// told is what the backend knows of a connection.
+type told struct {
+	accepted, gone bool
+	dismissed      bool // the data plane has asked for its end
+	under          bool // an event is at the backend
+	next           uint32
+	hub, state     string
+	visit          *visit
+}
+
+// simulatedUpstream is the way to the backend that a configuration has opened.
+type simulatedUpstream struct {
+	*simulatedBackend
+	closed bool
+}
+
+func (*simulatedUpstream) Traits() upstream.Traits {
+	return upstream.Traits{Events: upstream.Connect | upstream.Connected | upstream.Message | upstream.Disconnected}
+}
+
+func (u *simulatedUpstream) Close(context.Context) int {
+	u.closed = true
+	return 0
+}
+
+func (u *simulatedUpstream) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, bool) {
+	if u.closed {
+		u.fail("%v is sent to an upstream that is closed", ev.Type)
+	}
+	u.simulatedBackend.send(ev, late)
+	return upstream.Reply{Outcome: metrics.OutcomeOK}, false
+}
+
+func (b *simulatedBackend) send(ev *upstream.Event, late upstream.Sink) {
+	c, r, from := b.conns[ev.From], b.world.Rand(), ev.From
+	if c == nil {
+		c = &told{hub: ev.Hub}
+		b.conns[from] = c
+		b.known = append(b.known, from)
+	}
+	b.hold(c, ev)
+	reply := upstream.Reply{Outcome: metrics.OutcomeOK}
+	switch ev.Type {
+	case upstream.Connect:
+		reply.Verdict = b.judge(c, ev)
+	case upstream.Message:
+		b.events++
+		n := binary.BigEndian.Uint32(ev.Data)
+		if n != c.next {
+			b.fail("message %d of %v, want %d", n, from, c.next)
+		}
+		c.next++
+		reply.Send.Op, reply.Send.Data = ev.Op, append([]byte(nil), ev.Data...)
+		switch r.IntN(40) {
+		case 0:
+			reply = upstream.Reply{Close: delivery.Close{Code: 1011}, Outcome: metrics.OutcomeFailed}
+		case 1, 2:
+			reply.State = &delivery.State{Value: strconv.Itoa(int(n))}
+		}
+	case upstream.Disconnected:
+		b.ends[ev.Reason]++
+		c.gone = true
+		return
+	}
+	c.under = true
+	b.world.After(time.Duration(r.IntN(b.slowest))*time.Millisecond, func() {
+		c.under = false
+		if reply.State != nil {
+			c.state = reply.State.Value
+		}
+		late.Reply(from, reply)
+	})
+}
+
+// hold holds an event against what was told before.
+func (b *simulatedBackend) hold(c *told, ev *upstream.Event) {
+	switch {
+	case c.gone || c.under && ev.Type != upstream.Disconnected:
+		b.fail("%v of a connection that is gone (%t) or has another under way (%t)", ev.Type, c.gone, c.under)
+	case c.hub != ev.Hub:
+		b.fail("%v of %v is of hub %s, and was of %s", ev.Type, ev.From, ev.Hub, c.hub)
+	case ev.Type == upstream.Message && ev.State != c.state:
+		b.fail("%v is told with state %q, want %q", ev.From, ev.State, c.state)
+	case ev.Type == upstream.Message && c.visit.user != ev.User:
+		b.fail("%v is told to be %q, and is %q", ev.From, ev.User, c.visit.user)
+	case ev.Type == upstream.Disconnected && !c.accepted:
+		b.fail("disconnected of %v, which was not accepted", ev.From)
+	case ev.Type == upstream.Disconnected && ev.Reason == metrics.ReasonBackend.String() && !c.dismissed:
+		b.fail("%v was closed in another's place", ev.From)
+	}
+}
+
+// judge decides on a connection, and remembers what it gives.
+func (b *simulatedBackend) judge(c *told, ev *upstream.Event) *upstream.Verdict {
+	r := b.world.Rand()
+	number, err := strconv.Atoi(ev.Request.Query["c"][0])
+	if err != nil {
+		panic(err)
+	}
+	c.visit = b.visits[number]
+	c.visit.ref, c.visit.known = ev.From, true
+	v := new(upstream.Verdict)
+	switch r.IntN(12) {
+	case 0:
+		v.Status = 403
+		return v
+	case 1:
+		v.Status, v.Doubt = 503, true
+		c.accepted = true // as far as the gateway can know
+		return v
+	}
+	c.accepted = true
+	if r.IntN(3) == 0 {
+		v.User = users[r.IntN(len(users))]
+		c.visit.user = v.User
+	}
+	if r.IntN(3) == 0 {
+		g := groups[r.IntN(len(groups))]
+		v.Given = append(v.Given, delivery.Join{Groups: []string{g}})
+		c.visit.join(g, yes)
+	}
+	if r.IntN(3) == 0 {
+		p := delivery.Permission{Verb: delivery.SendToGroup, Group: groups[r.IntN(len(groups))]}
+		v.Given = append(v.Given, delivery.Assume{Roles: []string{"webpubsub.sendToGroup." + p.Group}})
+		c.visit.permit(p, yes)
+	}
+	return v
+}

@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"time"
+
+	"sluice/gateway/gatewaytest"
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// sweep looks at every client of the node.
+func (s *simulation) sweep() {
+	open, sessions, mail := len(s.plain.conns), int64(0), false
+	for _, l := range s.listeners {
+		if l.FD() >= 0 {
+			open++
+		}
+	}
+	for _, l := range s.loops {
+		silent, departing, used := 0, 0, 0
+		l.slab.all(func(c *client) {
+			used++
+			if c.state == heading {
+				silent++
+			}
+			if c.departing() {
+				departing++
+			}
+			if c.conn.Open() {
+				open++
+				delete(s.plain.returned, c.conn.FD())
+				if c.upgraded {
+					sessions++
+				}
+			}
+			s.look(l, c)
+		})
+		if silent != l.silent.waiting || departing != l.departing.waiting {
+			s.fail("loop %d counts %d silent clients and %d that depart, there are %d and %d", l.index,
+				l.silent.waiting, l.departing.waiting, silent, departing)
+		}
+		if free := len(l.slab.free) + len(l.slab.limbo[0]) + len(l.slab.limbo[1]); used != l.slab.used || used+free != int(l.slab.slots()) {
+			s.fail("loop %d has %d slots, of which %d are used, %d as it counts, and %d free", l.index, l.slab.slots(), used, l.slab.used, free)
+		}
+		mail = mail || l.hasMail()
+	}
+	if !mail {
+		clear(s.plain.returned)
+	}
+	if got := s.world.Open(); got != open && len(s.plain.returned) == 0 {
+		s.fail("%d descriptors are open, clients, listeners and HTTP have %d", got, open)
+	}
+	if got := s.sessions.Load(); got != sessions {
+		s.fail("the node counts %d sessions, there are %d", got, sessions)
+	}
+	if s.budget.Used() < 0 || s.pending.Load() < 0 || s.places.Load() < 0 || s.asking.Load() < 0 {
+		s.fail("a count is negative: budget %d, pending %d, places %d, asking %d",
+			s.budget.Used(), s.pending.Load(), s.places.Load(), s.asking.Load())
+	}
+	if s.relieving.Load() && !mail {
+		s.fail("a relief is under way, and nobody has a letter of it")
+	}
+}
+
+// hasMail reports whether l has still to read a letter.
+func (l *loop) hasMail() bool { return len(l.mail.in)+len(l.mail.out)-l.mail.next > 0 }
+
+// look holds what must be true of one client between two callbacks.
+func (s *simulation) look(l *loop, c *client) {
+	_, parting := l.partings[c]
+	since, thirsty := l.thirsty.get(c)
+	slot := c.timer.Slot
+	if (c.state == open || c.state == heading || c.state == closing || c.state == leaving) && c.conn.Open() && !l.wheel.Armed(&c.timer) && !parting {
+		s.fail("slot %d, state %d: nothing will end it, no timer runs", slot, c.state)
+	}
+	if c.state == open && c.held != nil && !c.waiting && !c.writing && !thirsty && !parting {
+		s.fail("slot %d holds input, and nobody will wake it", slot)
+	}
+	if c.writing != (c.Queue.Len() > 0) {
+		s.fail("slot %d: writing is %t with %d bytes queued", slot, c.writing, c.Queue.Len())
+	}
+	if told := s.backend.conns[c.ref()]; c.waiting && !l.hasMail() && c.hub.name != "echo" && (told == nil || !told.under) {
+		s.fail("slot %d, state %d, waits for the backend, which has nothing of it", slot, c.state)
+	}
+	late := session.Tick(s.lateness()/tick) + 10
+	if thirsty && l.now-since > thirstTicks+late {
+		s.fail("slot %d has been thirsty for %d ticks", slot, l.now-since)
+	}
+	if c.state == open && c.who != nil && c.who.grant != nil && c.who.grant.bounded {
+		close := time.Duration(l.g.settings.Load().closeTime) * tick
+		if over := s.world.Now() - c.who.grant.expires; over > close+time.Duration(late)*tick {
+			s.fail("slot %d is open %v after the end of its token", slot, over)
+		}
+	}
+}
+
+// isOpen reports whether ref is an open session that nobody has dismissed.
+func (s *simulation) isOpen(ref session.Ref) bool {
+	l := s.loops[ref.Loop]
+	c := l.slab.find(ref)
+	return c != nil && c.state == open && !l.dismissed(c)
+}
+
+// calmed holds what must be true of clients that have heard everything out.
+func (s *simulation) calmed() {
+	for i, c := range s.clients {
+		switch {
+		case s.failed || c.peer == nil || !c.upgraded || c.closed:
+		case c.ended:
+			s.fail("client %d has ended its direction, and the gateway has not ended the other", i)
+		case len(c.unsent) > 0 || c.answered < c.sent && !c.half:
+			s.fail("client %d has %d bytes that it cannot send, and %d answers to %d messages", i, len(c.unsent), c.answered, c.sent)
+		}
+		if s.failed || c.peer == nil || !c.upgraded || c.closed || c.half || c.visit.doomed {
+			continue
+		}
+		for _, d := range c.visit.due {
+			if d.must {
+				s.fail("visit %d has not heard push %d, which was for it", c.visit.number, d.id)
+			}
+		}
+	}
+}
+
+// ended holds what must be left of a node whose clients have all gone.
+func (s *simulation) ended() {
+	for _, l := range s.loops {
+		if l.slab.used > 0 || len(l.stalled)+l.thirsty.len()+len(l.partings)+l.remains.len()+len(l.outlines) > 0 || l.wheel.Len() > 0 {
+			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d partings, %d remains, %d outlines, %d timers are left", l.index,
+				l.slab.used, len(l.stalled), l.thirsty.len(), len(l.partings), l.remains.len(), len(l.outlines), l.wheel.Len())
+		}
+		if n := l.mail.bytes.Load(); n != 0 {
+			s.fail("loop %d: %d bytes of pushes are left", l.index, n)
+		}
+		l.context.Pool.Trim()
+	}
+	if used, pending, places, asking := s.budget.Used(), s.pending.Load(), s.places.Load(), s.asking.Load(); used != 0 || pending != 0 || places != 0 || asking != 0 {
+		s.fail("left: budget %d, pending %d, places %d, asking %d", used, pending, places, asking)
+	}
+	if s.relieving.Load() {
+		s.fail("a relief does not end")
+	}
+	for _, p := range s.pushes {
+		if p.asked > 0 {
+			s.fail("push %d, %T, was not answered", p.id, p.action)
+		}
+	}
+	for ref, c := range s.backend.conns {
+		if c.accepted && !c.gone {
+			s.fail("the backend was not told of the end of %v", ref)
+		}
+	}
+	s.sweep()
+	s.audit()
+}
+
+// audit holds the metrics against what was seen.
+func (s *simulation) audit() {
+	for _, l := range s.loops {
+		l.metrics.Publish()
+	}
+	m := gatewaytest.Gather(s.t, s.registry)
+	if n := m.Sum("sluice_panics_total"); n > 0 {
+		s.fail("%v callbacks panicked", n)
+	}
+	for _, level := range []string{"connections", "handshakes_in_flight", "parked_sessions", "send_queue_bytes", "groups", "group_memberships", "drain_remaining_connections"} {
+		if n := m.Sum("sluice_" + level); n != 0 {
+			s.fail("sluice_%s is %v at the end", level, n)
+		}
+	}
+	if sent, dropped := m.Sum("sluice_messages_sent_total"), m.Sum("sluice_messages_dropped_total"); sent-dropped != float64(s.written) {
+		s.fail("%v messages are counted as sent and %v as dropped; sockets have taken %d", sent, dropped, s.written)
+	}
+	if got := m.Sum("sluice_messages_received_total") - m.Sum("sluice_messages_received_total", "hub=echo"); got != float64(s.backend.events) {
+		s.fail("%v messages are counted as received, the backend has %d", got, s.backend.events)
+	}
+	ends, begun := m.Sum("sluice_connections_closed_total"), m.Sum("sluice_handshakes_total", "result="+metrics.ResultOK.String())
+	if ends != begun {
+		s.fail("%v connections have ended, %v were opened", ends, begun)
+	}
+	ends -= m.Sum("sluice_connections_closed_total", "hub=echo")
+	for name, told := range s.backend.ends {
+		if name == metrics.ResultClientGone.String() { // it has never been a session
+			continue
+		}
+		got := m.Sum("sluice_connections_closed_total", "reason="+name) - m.Sum("sluice_connections_closed_total", "reason="+name, "hub=echo")
+		if ends -= got; got != float64(told) {
+			s.fail("%v connections are counted as ended for %s, the backend was told of %d", got, name, told)
+		}
+	}
+	if ends != 0 {
+		s.fail("the backend was not told why %v connections have ended", ends)
+	}
+	if got := m.Sum("sluice_handshakes_total"); got != m.Sum("sluice_connections_accepted_total")+float64(s.plain.handed) {
+		s.fail("%v handshakes have ended, of %v connections", got, m.Sum("sluice_connections_accepted_total"))
+	}
+}
