@@ -115,6 +115,9 @@ func (l *loop) verify(c *client, hs *hubSettings, way auth.Way, token, host stri
 				defer c.guard()
 				l.verified(c, client, err)
 				l.flush(c)
+				if c.state == open { // what has come meanwhile is unread
+					l.resume(c)
+				}
 			}
 			return true
 		}}, 0)

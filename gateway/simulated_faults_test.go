@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/netpoll/netpolltest"
+)
+
+// Each test here tells of a fault that the simulation has found, without the chance that found it.
+
+// scripted is a simulated node whose clients do what the test says.
+func scripted(t *testing.T) *simulation {
+	s := simulate(t, 0, 1)
+	s.world.Cost, s.world.Room = 0, 64<<10
+	s.world.Settle(1000)
+	t.Cleanup(func() {
+		s.stop()
+	})
+	return s
+}
+
+// pass lets time go by, with all that happens.
+func (s *simulation) pass(d time.Duration) {
+	s.t.Helper()
+	if !s.world.Pass(d, 100_000) {
+		s.t.Fatal("too much happens")
+	}
+}
+
+// come connects a client to a hub, with a token, and says more after the request.
+func (s *simulation) come(hub string, token *simulatedToken) *netpolltest.Peer {
+	s.t.Helper()
+	p, err := s.world.Dial(s.listeners...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.visits = append(s.visits, &visit{simulation: s, hub: hub, token: token})
+	p.Write([]byte("GET /client/hubs/" + hub + "?c=0&access_token=" + token.String() + " HTTP/1.1\r\nHost: simulated\r\nUpgrade: websocket\r\n" +
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"))
+	return p
+}
+
+// A hub without connect events lets a client in as soon as its token is verified. What had come meanwhile was read only
+// when more came, and an end of the client's direction only when its heartbeat failed.
+func TestWhatAClientSaysWhileItsTokenIsVerifiedIsHeard(t *testing.T) {
+	s := scripted(t)
+	p := s.come("echo", &simulatedToken{way: 'b', user: "u0", until: s.world.Wall().Add(time.Hour)})
+	s.world.Settle(1000)
+	if s.aside.count != 1 {
+		t.Fatalf("%d tokens are verified", s.aside.count)
+	}
+	p.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("early")))))
+	p.CloseWrite()
+	s.world.Settle(1000)
+	s.pass(time.Second)
+	b, _ := p.Read(1 << 10)
+	if said := string(b); !strings.HasPrefix(said, "HTTP/1.1 101") || !strings.HasSuffix(said, "\x81\x05early") {
+		t.Errorf("the client hears %q", said)
+	}
+	if s.sessions.Load() != 0 {
+		t.Error("the end of the client's direction was not noticed")
+	}
+}
