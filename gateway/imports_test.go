@@ -45,6 +45,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/trace/tracetest":                {},
 		"sluice/gateway/upstream":                       {"sluice/gateway/config", "sluice/gateway/delivery", "sluice/gateway/trace", "sluice/metrics", "sluice/session"},
 		"sluice/gateway/upstream/echo":                  {"sluice/gateway/delivery", "sluice/gateway/upstream"},
+		"sluice/gateway/upstream/upstreamtest":          {"sluice/gateway/upstream", "sluice/metrics"},
 		"sluice/gateway/upstream/webhook":               {"sluice/gateway/config", "sluice/gateway/delivery", "sluice/gateway/name", "sluice/gateway/upstream", "sluice/netpoll", "sluice/session"},
 	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "sluice/...").Output()

@@ -22,7 +22,7 @@ func (d *Dispatcher) keepTime() {
 // workers home.
 func (d *Dispatcher) tick() {
 	d.mu.Lock()
-	d.armed = never
+	d.armed = Never
 	home := d.crew.dismiss(d.now())
 	d.mu.Unlock()
 	for _, w := range home {

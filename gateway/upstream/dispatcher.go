@@ -51,7 +51,7 @@ func NewDispatcher(p Protocol, o Options) *Dispatcher {
 		drained:  make(chan struct{}),
 		quit:     make(chan struct{}),
 		closed:   make(chan struct{}),
-		armed:    never,
+		armed:    Never,
 	}
 	d.timer.Stop()
 	d.attempts, d.cancel = context.WithCancel(context.Background())

@@ -200,7 +200,7 @@ func (m *model) record(now time.Duration, era int, ok bool) (turned bool) {
 
 // next is when the schedule must be called again.
 func (m *model) next() time.Duration {
-	at := never
+	at := Never
 	for _, e := range m.waiting {
 		at = min(at, e.wake)
 	}

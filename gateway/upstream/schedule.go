@@ -196,14 +196,14 @@ func (s *Schedule) neglected(p *Pending) metrics.Outcome {
 	return metrics.OutcomeOverloaded
 }
 
-// never is later than everything.
-const never time.Duration = 1<<63 - 1
+// Never is later than everything.
+const Never time.Duration = 1<<63 - 1
 
-// Next is when Due and Begin are to be called at the latest, never if nothing
+// Next is when Due and Begin are to be called at the latest, Never if nothing
 // waits. It may be over.
 func (s *Schedule) Next() time.Duration {
 	if len(s.queue.agenda) == 0 {
-		return never
+		return Never
 	}
 	at := s.queue.agenda[0].wake
 	if s.breaker.state == metrics.StateOpen && !s.queue.empty() {

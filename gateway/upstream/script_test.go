@@ -85,12 +85,12 @@ func (s *simulation) step() {
 
 // next is when the next thing happens.
 func (s *simulation) next() time.Duration {
-	at := never
+	at := Never
 	for _, t := range s.trials {
 		at = min(at, t.ends)
 	}
 	for _, m := range s.models {
-		if next := m.schedule.Next(); next != never {
+		if next := m.schedule.Next(); next != Never {
 			at = min(at, next+m.epoch)
 		}
 	}
@@ -188,7 +188,7 @@ func (s *simulation) look(m *model, late bool) {
 		return
 	}
 	next := m.schedule.Next()
-	if next != never {
+	if next != Never {
 		next += m.epoch
 	}
 	m.pass(s.now, false)
