@@ -16,7 +16,6 @@ import (
 // more time than the loop has, or for the upstream's verdict. The head, and
 // what came behind it, are held meanwhile.
 type petition struct {
-	end    int          // of the head in what is held
 	client *auth.Client // nil: anonymous, or not known yet
 }
 
@@ -30,7 +29,6 @@ var (
 // introduce finds out who a client is that may join hub as far as that does
 // not matter. The loop's head is its request, head and rest are the bytes.
 func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte) {
-	c.hub = hub
 	bearer, known := auth.TokenOf(l.head.Query, l.head.Authorization)
 	token := string(bearer)
 	switch {
@@ -53,7 +51,7 @@ func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte
 			return
 		}
 		if !l.wait(c, nil, head, rest) || !l.verify(c, hs, way, token, string(l.head.Host)) {
-			l.refuse(c, errBusy)
+			l.refuse(c, ErrBusy)
 		}
 	}
 }
@@ -87,20 +85,19 @@ var authFailures = map[auth.Reason]metrics.AuthFailure{
 // wait parks a handshake, which takes its place. It is false when there is
 // none, or the budget is used up.
 func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
-	if c.state == asking {
-		c.held.petition.client = client
+	if c.State() == asking {
+		l.petitions[c] = &petition{client: client}
 		return true
 	}
 	if !l.g.takePlace(l.g.settings.Load(), c.hub, true) {
 		return false
 	}
-	if !l.hold(c, append(append(l.out[:0], head...), rest...)) {
+	if !l.Keep(c.Stream, head, rest) {
 		l.g.givePlace(c.hub)
 		return false
 	}
-	c.held.petition = &petition{end: len(head), client: client}
-	l.pend(c, asking)
-	l.wheel.Disarm(&c.timer) // whom it waits for has a deadline
+	c.placed = true
+	l.petitions[c] = &petition{client: client}
 	return true
 }
 
@@ -108,15 +105,15 @@ func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
 // Those whose key has to be fetched wait in a list of their issuer, and so are
 // not in the way of the others.
 func (l *loop) verify(c *client, hs *hubSettings, way auth.Way, token, host string) bool {
-	ref := c.ref()
+	ref := c.Ref()
 	then := func(client *auth.Client, err error) {
 		l.post(letter{run: func(l *loop) bool {
-			if c := l.slab.find(ref); c != nil && c.state == asking {
-				defer c.guard()
+			if c := l.find(ref); c != nil && c.State() == asking {
+				defer l.Guard(c.Stream)
 				l.verified(c, client, err)
-				l.flush(c)
-				if c.state == open { // what has come meanwhile is unread
-					l.resume(c)
+				l.Flush(c.Stream)
+				if c.State() == open { // what has come meanwhile is unread
+					l.Resume(c.Stream)
 				}
 			}
 			return true
@@ -162,8 +159,7 @@ func (l *loop) verified(c *client, client *auth.Client, err error) {
 // recall reads the held head again. What may have changed meanwhile is
 // checked again.
 func (l *loop) recall(c *client) (head, rest []byte, hs *hubSettings, err error) {
-	p := c.held.petition
-	head, rest = c.held.buf[:p.end], c.held.buf[p.end:]
+	head, rest = c.Kept()
 	if err := handshake.Parse(head, len(head), &l.head); err != nil {
 		return nil, nil, nil, err
 	}
@@ -188,7 +184,7 @@ func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, re
 		l.refuse(c, errGroups)
 		return
 	case !l.wait(c, client, head, rest):
-		l.refuse(c, errBusy)
+		l.refuse(c, ErrBusy)
 		return
 	}
 	l.ask(c, hs, upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client), Parent: l.traceOf(c)})
@@ -240,7 +236,7 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 	if err == nil && l.g.draining.Load() {
 		err = errDraining
 	}
-	if err == nil && c.held.petition.client == nil && c.UserID() == "" && !hs.anonymous {
+	if err == nil && l.petitions[c].client == nil && c.UserID() == "" && !hs.anonymous {
 		l.g.metrics.AuthFailed(metrics.AuthMissing)
 		err = errUnauthorized
 	}
@@ -248,7 +244,7 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 		l.refuseAccepted(c, err)
 		return
 	}
-	l.letIn(c, hs, c.held.petition.client, v, rest)
+	l.letIn(c, hs, l.petitions[c].client, v, rest)
 }
 
 // accepted keeps what the upstream, which accepts c, says about it.
@@ -299,18 +295,18 @@ func (l *loop) unreached(c *client) {
 		Code:   c.Closing.Code(),
 		Reason: metrics.ResultClientGone.String(),
 	})
-	c.waiting = false // that answer tells us nothing
+	c.Release(HoldEvent) // that answer tells us nothing
 }
 
 // letIn answers the handshake and makes a session of c, which takes a place now
 // unless it has one. v is the upstream's verdict, nil if it was not asked.
 func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, v *upstream.Verdict, rest []byte) {
-	if c.state != asking {
+	if !c.placed {
 		if !l.g.takePlace(l.g.settings.Load(), c.hub, false) {
-			l.refuse(c, errBusy)
+			l.refuse(c, ErrBusy)
 			return
 		}
-		l.pend(c, asking) // as who has a place
+		c.placed = true
 	}
 	options := &hs.handshake
 	if v != nil && v.Subprotocol != "" {
@@ -322,23 +318,12 @@ func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, v *upstrea
 		l.refuseAccepted(c, errGroups)
 		return
 	}
-	out, agreed, err := l.upgrade.Upgrade(l.out[:0], &l.head, options)
+	answer, agreed, err := l.upgrade.Upgrade(l.Out(), &l.head, options)
 	if err != nil {
 		l.refuseAccepted(c, err)
 		return
 	}
-	l.out = out
-	held := c.held
-	c.held = nil // rest may be in it
-	l.open(c, hs, agreed)
-	if client != nil && hs.expire && !client.Expires.IsZero() {
-		l.expireWith(c, client.Expires)
-	}
-	if len(rest) > 0 {
-		l.take(c, rest)
-	}
-	l.flush(c)
-	l.giveBack(held)
+	l.open(c, hs, client, answer, rest, agreed)
 }
 
 // endow gives c what its token and the upstream say that it has. It is false

@@ -212,7 +212,7 @@ func TestRefusalsCarryWhatTheUpstreamSaysOfTheWayIn(t *testing.T) {
 // anything, and ends as any other.
 func TestASessionThatItsUpstreamWasNotToldOfIsClosed(t *testing.T) {
 	for code, reason := range map[ws.StatusCode]metrics.Reason{
-		ws.StatusInternalServerError: metrics.ReasonUpstreamFailed, tryAgainLater: metrics.ReasonUpstreamOverload,
+		ws.StatusInternalServerError: metrics.ReasonUpstreamFailed, session.StatusTryAgainLater: metrics.ReasonUpstreamOverload,
 	} {
 		n, late := asks(t, nil)
 		p := n.connect()

@@ -6,7 +6,15 @@ import (
 	"sluice/gateway/delivery"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
+	"sluice/session"
 )
+
+// message sends a message of c to its upstream and, if it has an answer at
+// once, the answer back.
+func (l *loop) message(c *client, hs *hubSettings, op ws.OpCode, payload []byte) {
+	l.metrics.Received(c.hub.metrics, len(payload))
+	l.ask(c, hs, upstream.Event{Type: upstream.Message, Name: "message", Op: op, Data: payload})
+}
 
 // ask sends an event of c to the hub's upstream. One that answers at once is
 // heard at once; for any other the session waits, and the next event with it.
@@ -14,7 +22,7 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 	if hs.traits.Events&ev.Type == 0 {
 		return
 	}
-	ev.Hub, ev.From = c.hub.name, c.ref()
+	ev.Hub, ev.From = c.hub.name, c.Ref()
 	if c.who != nil {
 		ev.User, ev.Subprotocol, ev.State = c.who.User, c.subprotocol(), c.upstreamState()
 	}
@@ -24,7 +32,8 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 		l.heard(c, ev.Type, r)
 		return
 	}
-	c.waiting, c.asked = true, ev.Type
+	c.Hold(HoldEvent)
+	c.asked = ev.Type
 }
 
 // heard takes a reply, whenever it comes. The caller flushes.
@@ -38,12 +47,12 @@ func (l *loop) heard(c *client, to upstream.Type, r upstream.Reply) {
 
 // answered takes a reply that came late.
 func (l *loop) answered(c *client, r upstream.Reply) {
-	if !c.waiting {
+	if !c.waiting() {
 		return // a second reply, or one to a session that fell to a panic
 	}
-	c.waiting = false
-	if c.state == orphaned {
-		if c.upgraded {
+	c.Release(HoldEvent)
+	if c.State() == orphaned {
+		if c.Upgraded() {
 			if l.heard(c, c.asked, r); l.carryOn(c) {
 				return
 			}
@@ -52,13 +61,13 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 		return
 	}
 	l.heard(c, c.asked, r)
-	l.flush(c)
+	l.Flush(c.Stream)
 	if p, ok := l.partings[c]; ok {
 		l.partFrom(c, p)
 	}
 	l.carryOn(c)
-	if c.conn.Open() {
-		l.resume(c)
+	if c.Connected() {
+		l.Resume(c.Stream)
 	}
 }
 
@@ -77,17 +86,17 @@ func (l *loop) reply(c *client, r upstream.Reply) {
 
 // tell sends c, in its own callback, what its upstream has answered.
 func (l *loop) tell(c *client, m *delivery.Send) {
-	if c.state == open {
-		l.write(c, m.Op, m.Data)
+	if c.State() == open {
+		l.Write(c.Stream, m.Op, m.Data)
 		return
 	}
 	l.metrics.Sent(c.hub.metrics, len(m.Data))
-	l.dropped(c, metrics.DropClosing, 1)
+	l.Dropped(c.Stream, metrics.DropClosing, 1)
 }
 
 // closeFor closes c, in its own callback, as its upstream has answered.
 func (l *loop) closeFor(c *client, a delivery.Close) {
-	if c.state == open {
+	if c.State() == open {
 		l.close(c, a.Status(), closedByUpstream(a), a.Reason)
 		return
 	}
@@ -98,7 +107,7 @@ func closedByUpstream(a delivery.Close) metrics.Reason {
 	switch a.Code {
 	case ws.StatusInternalServerError:
 		return metrics.ReasonUpstreamFailed
-	case tryAgainLater:
+	case session.StatusTryAgainLater:
 		return metrics.ReasonUpstreamOverload
 	}
 	return metrics.ReasonBackend
@@ -109,7 +118,7 @@ func closedByUpstream(a delivery.Close) metrics.Reason {
 func (l *loop) orphanAnswered(c *client, r upstream.Reply) {
 	c.accepted(r)
 	switch {
-	case c.upgraded:
+	case c.Upgraded():
 		l.farewell(c)
 		return
 	case r.Verdict == nil || r.Verdict.Status == 0 || r.Verdict.Doubt:
@@ -123,8 +132,8 @@ func (l *loop) farewell(c *client) {
 	l.ask(c, c.hub.now.Load(), upstream.Event{
 		Type:   upstream.Disconnected,
 		Code:   c.Closing.Code(),
-		Reason: c.reason.String(),
+		Reason: c.Reason().String(),
 	})
-	c.waiting = false // that answer tells us nothing
+	c.Release(HoldEvent) // that answer tells us nothing
 	l.vacate(c)
 }

@@ -28,7 +28,8 @@ func peopled(t *testing.T, loops int, edit func(*config.Config)) (*node, [][]*pe
 		p := n.dial()
 		n.each(func(c *client) {
 			if c.is(p) {
-				peers[c.loop.index] = append(peers[c.loop.index], p)
+				on := c.Ref().Loop
+				peers[on] = append(peers[on], p)
 			}
 		})
 		short = false
@@ -117,8 +118,8 @@ func TestErrandThatPanicsGivesBackWhatItHolds(t *testing.T) {
 		var traps []*client
 		for _, l := range n.loops {
 			l.do(func(l *loop) {
-				c := l.slab.take(l)
-				c.hub, c.state, c.loop = n.settings.Load().hubs.Named("default"), open, nil
+				c := l.sham(n.settings.Load().hubs.Named("default"))
+				c.engine = nil
 				traps = append(traps, c)
 			})
 		}
@@ -144,8 +145,8 @@ func TestErrandThatPanicsGivesBackWhatItHolds(t *testing.T) {
 		}
 		for i, l := range n.loops {
 			l.do(func(l *loop) {
-				traps[i].loop = l
-				l.slab.put(traps[i])
+				traps[i].engine = l.Engine
+				l.dispel(traps[i])
 			})
 		}
 		n.publish()

@@ -85,7 +85,8 @@ func BenchmarkEchoBesidePushes(b *testing.B) {
 			n.loops[0].do(func(l *loop) {
 				crowd = l.synthetic(h, members)
 				for _, c := range crowd {
-					c.conn, c.writing = netpoll.Conn{}, false
+					c.conn = netpoll.Conn{}
+					c.set(writing, false)
 				}
 			})
 			defer n.loops[0].do(func(l *loop) { l.disband(crowd) })

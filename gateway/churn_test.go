@@ -73,8 +73,8 @@ func churnOver(t *testing.T, loops int) {
 	} {
 		eventually(t, gauge+" is back at zero", func() bool { return n.metric(gauge) == 0 })
 	}
-	if n.sessions.Load() != 0 || n.pending.Load() != 0 {
-		t.Errorf("%d sessions and %d others counted", n.sessions.Load(), n.pending.Load())
+	if n.sessions.Load() != 0 || n.set.Pending.Load() != 0 {
+		t.Errorf("%d sessions and %d others counted", n.sessions.Load(), n.set.Pending.Load())
 	}
 	n.publish() // levels are shown at once, counts at the next tick
 	opened, closed := n.metric("sluice_handshakes_total", "result=ok"), n.metric("sluice_connections_closed_total")
@@ -126,14 +126,14 @@ func (c *churn) push(r *rand.Rand, stop <-chan struct{}) {
 		case <-time.After(time.Millisecond):
 		}
 		ref := session.Ref{
-			Node:       c.n.node,
+			Node:       c.n.set.Node,
 			Loop:       uint16(r.IntN(len(c.n.loops))),
 			Slot:       r.Uint32N(64),
 			Generation: r.Uint32N(8), // often one that was, or is not yet
 		}
 		c.n.loops[ref.Loop].do(func(l *loop) {
-			if r.IntN(4) > 0 && ref.Slot < l.slab.slots() {
-				ref.Generation = l.slab.at(ref.Slot).generation
+			if r.IntN(4) > 0 && ref.Slot < l.Slots() {
+				ref.Generation = l.at(ref.Slot).generation
 			}
 		})
 		id := c.n.ids.Encode(ref)

@@ -265,7 +265,7 @@ func TestHalfClosedClientIsAnsweredToTheEnd(t *testing.T) {
 	for full := false; !full; sent++ { // until the sockets hold no more
 		p.send(part(fin|byte(ws.OpBinary), string(numbered(sent, size))))
 		eventually(t, "it is served", func() bool {
-			n.each(func(c *client) { full = c.writing })
+			n.each(func(c *client) { full = c.Writing() })
 			n.publish()
 			return n.metric("sluice_messages_received_total") == float64(sent+1)
 		})
@@ -373,7 +373,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 		}},
 		{name: "in a message", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(part(byte(ws.OpText), "begun"))
-			e.n.awaits("the message has begun", func(c *client) bool { return c.Partial() })
+			e.n.awaits("the message has begun", func(c *client) bool { return c.Reader.Partial() })
 			told(e)
 			e.send(part(fin|byte(ws.OpContinuation), "ended"), bye)
 			e.wantEnd()

@@ -45,14 +45,14 @@ func (n *node) crowd(holders int) {
 	eventually(n.t, "all hold something", func() bool {
 		holding := 0
 		n.each(func(c *client) {
-			if c.burden() > 0 {
+			if c.Burden() > 0 {
 				holding++
 			}
 		})
 		return holding == holders
 	})
 	n.budget.SetLimit(n.budget.Used() * 100 / 92)
-	eventually(n.t, "newcomers are taken", func() bool { return !n.crowded() })
+	eventually(n.t, "newcomers are taken", func() bool { return !n.set.Crowded() })
 }
 
 // What those hold who are being closed counts like all else.

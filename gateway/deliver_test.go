@@ -170,13 +170,12 @@ func TestMessagesExpire(t *testing.T) {
 // they are sent stays in their queues.
 func (l *loop) synthetic(h *hub, count int) []*client {
 	var conn netpoll.Conn // of the only real one: nothing is written to it
-	l.slab.all(func(c *client) { conn = c.conn })
+	l.all(func(c *client) { conn = c.conn })
 	members := make([]*client, count)
 	for i := range members {
-		c := l.slab.take(l)
-		c.hub, c.state, c.upgraded, c.writing = h, open, true, true
+		c := l.sham(h)
+		c.set(writing, true)
 		c.conn = conn
-		c.Reader.Init(session.Server, false)
 		l.join(c, []string{"crowd"})
 		members[i] = c
 	}
@@ -187,9 +186,27 @@ func (l *loop) synthetic(h *hub, count int) []*client {
 func (l *loop) disband(members []*client) {
 	for _, c := range members {
 		l.part(c, nil)
-		c.Session.Release(l.context)
-		l.slab.put(c)
+		l.dispel(c)
 	}
+}
+
+// sham makes a session without a client or a socket.
+func (l *loop) sham(h *hub) *client {
+	s := l.slab.take(l.Engine)
+	l.Came(s)
+	c := l.of(s)
+	c.enter(h)
+	s.state = open
+	s.set(upgraded, true)
+	return c
+}
+
+// dispel takes a sham away.
+func (l *loop) dispel(c *client) {
+	s := c.Stream
+	s.queue.Reset(l.context.Pool)
+	*c = client{Stream: s}
+	l.slab.put(s)
 }
 
 const syntheticMembers = 100_000
@@ -215,7 +232,7 @@ func TestPushReachesEveryMemberWhoStaysOnce(t *testing.T) {
 				members := l.synthetic(h, count)
 				defer func() { l.disband(members) }()
 				data := make([]byte, 100)
-				o := &order{hub: h, target: delivery.Target{Kind: kind, Name: "crowd"}, action: delivery.Send{Op: ws.OpBinary, Data: data}, posted: l.uptime()}
+				o := &order{hub: h, target: delivery.Target{Kind: kind, Name: "crowd"}, action: delivery.Send{Op: ws.OpBinary, Data: data}, posted: l.Uptime()}
 				o.plain = session.NewShared(session.AppendFrame(nil, ws.OpBinary, data), nil)
 				size := len(o.plain.Bytes())
 				e := &errand{order: o, answer: make(chan delivery.Result, 1)}
@@ -235,7 +252,7 @@ func TestPushReachesEveryMemberWhoStaysOnce(t *testing.T) {
 					}
 				}
 				for _, c := range members {
-					switch got := c.Queue.Len() / size; {
+					switch got := c.queue.Len() / size; {
 					case got > 1:
 						twice++
 					case got == 0 && (kind == delivery.All || !strayed[c]):

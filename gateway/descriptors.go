@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"sluice/gateway/config"
-	"sluice/metrics"
 )
 
 // Descriptors is what a node does with the descriptors that it may have open.
@@ -50,20 +49,5 @@ func (d Descriptors) clients() int64 { return int64(d.Newcomers + d.HTTP + d.Con
 // descriptorsLeft is how many more descriptors clients may take. Those that the
 // upstream must still be told of count as clients.
 func (g *Gateway) descriptorsLeft() int64 {
-	return g.settings.Load().descriptors - g.sessions.Load() - g.pending.Load() - g.http.Count()
-}
-
-// makeRoom sends away who has waited for longest until there is a descriptor for
-// a newcomer. It is false if there is none.
-func (l *loop) makeRoom() bool {
-	if l.g.descriptorsLeft() > 0 {
-		return true
-	}
-	l.g.metrics.Reached(metrics.LimitDescriptors)
-	for l.evictDeparting() || l.evictSilent() {
-		if l.g.descriptorsLeft() > 0 {
-			return true
-		}
-	}
-	return false
+	return g.settings.Load().descriptors - g.sessions.Load() - g.set.Pending.Load() - g.http.Count()
 }

@@ -53,9 +53,9 @@ func TestNewcomerTakesTheDescriptorOfTheOldestSilentOne(t *testing.T) {
 		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
 		session := n.dial()
 		left := n.descriptorsLeft()
-		n.pending.Add(left) // as if they were newcomers
+		n.set.Pending.Add(left) // as if they were newcomers
 		n.connect().wantBusy()
-		n.pending.Add(-1)
+		n.set.Pending.Add(-1)
 		silent := n.connect()
 		n.awaits("it is accepted", func(c *client) bool { return c.state == heading })
 		for i := range 100 { // until one comes to the loop of the silent one
@@ -76,7 +76,7 @@ func TestNewcomerTakesTheDescriptorOfTheOldestSilentOne(t *testing.T) {
 		silent.wantBusy()
 		silent.Close()
 		session.Close()
-		n.pending.Add(1 - left)
+		n.set.Pending.Add(1 - left)
 		n.settled()
 	})
 }

@@ -11,7 +11,7 @@ import (
 
 // drain is how a loop sends its sessions away.
 type drain struct {
-	order []departure // who is still to be told, in random order
+	order []session.Ref // who is still to be told, in random order
 	total int
 	begun session.Tick
 	took  session.Tick // the window
@@ -21,19 +21,16 @@ type drain struct {
 	going bool // more are due than a slice of time was enough for
 }
 
-// departure names a session of the loop.
-type departure struct{ slot, generation uint32 }
-
 // beginDrain starts closing the sessions of l, spread over window. Answers to
 // messages are waited for as long as the time left, in which everything is to
 // be done, allows for: peers need some of it to answer their Close frames.
 func (l *loop) beginDrain(window session.Tick, left time.Duration) <-chan struct{} {
-	rest := session.Tick(max(0, left) / tick)
-	d := &drain{begun: l.now, took: window, empty: make(chan struct{})}
-	d.until = l.now + rest - min(rest/2, l.g.settings.Load().closeTime+1)
-	l.slab.all(func(c *client) {
-		if c.state == open {
-			d.order = append(d.order, departure{c.timer.Slot, c.generation})
+	rest := session.Tick(max(0, left) / Tick)
+	d := &drain{begun: l.Now(), took: window, empty: make(chan struct{})}
+	d.until = l.Now() + rest - min(rest/2, l.g.settings.Load().newcomers.CloseTime+1)
+	l.all(func(c *client) {
+		if c.State() == open {
+			d.order = append(d.order, c.Ref())
 		}
 	})
 	l.random.Shuffle(len(d.order), func(i, j int) { d.order[i], d.order[j] = d.order[j], d.order[i] })
@@ -50,7 +47,7 @@ func (l *loop) drainTick() {
 	if !d.going && !l.closeDue() {
 		d.going = l.inSlices((*loop).closeDue)
 	}
-	if l.slab.used == 0 && !d.gone {
+	if l.Used() == 0 && !d.gone {
 		d.gone = true
 		close(d.empty)
 	}
@@ -61,17 +58,17 @@ func (l *loop) drainTick() {
 func (l *loop) closeDue() bool {
 	d := l.drain
 	left := 0
-	if elapsed := l.now - d.begun; elapsed < d.took {
+	if elapsed := l.Now() - d.begun; elapsed < d.took {
 		left = int(int64(d.total) * int64(d.took-elapsed) / int64(d.took))
 	}
-	for begin := l.micros(); len(d.order) > left; {
-		if l.since(begin) > slice {
+	for begin := l.Micros(); len(d.order) > left; {
+		if l.Since(begin) > slice {
 			return false
 		}
 		last := len(d.order) - 1
 		next := d.order[last]
 		d.order = d.order[:last]
-		c := l.slab.find(session.Ref{Slot: next.slot, Generation: next.generation})
+		c := l.find(next)
 		if c == nil || !l.sendAway(c, goingAway(d.until)) {
 			l.metrics.Gauge(metrics.DrainRemaining, -1)
 		}

@@ -29,7 +29,7 @@ type errand struct {
 func (e *errand) run(l *loop) (done bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			l.panicked(v)
+			l.Panicked(v)
 			e.result.Pending = 1
 			e.finish(l)
 			done = true
@@ -42,17 +42,17 @@ func (e *errand) run(l *loop) (done bool) {
 	everybody := e.target.Kind == delivery.All
 	end := uint32(len(e.slots))
 	if everybody {
-		end = l.slab.slots()
+		end = l.Slots()
 	}
-	for begin := l.micros(); e.cursor < end; e.cursor++ {
-		if e.cursor%64 == 63 && l.since(begin) > slice {
+	for begin := l.Micros(); e.cursor < end; e.cursor++ {
+		if e.cursor%64 == 63 && l.Since(begin) > slice {
 			return false
 		}
 		slot := e.cursor
 		if !everybody {
 			slot = e.slots[slot]
 		}
-		e.visit(l.slab.at(slot))
+		e.visit(l, l.at(slot))
 	}
 	e.finish(l)
 	return true
@@ -81,16 +81,16 @@ func (e *errand) release() {
 }
 
 // visit does what the errand is about to c, if it is meant.
-func (e *errand) visit(c *client) {
-	if !e.means(c) {
+func (e *errand) visit(l *loop, c *client) {
+	if !e.means(l, c) {
 		return
 	}
 	if find, ok := e.action.(delivery.Find); ok && find.Permission != nil && !c.permits(*find.Permission) {
 		return
 	}
-	defer c.guard()
+	defer l.Guard(c.Stream)
 	e.result.Matched++
-	if e.do(c.loop, c) {
+	if e.do(l, c) {
 		e.result.Queued++
 	} else {
 		e.result.Dropped++
@@ -116,19 +116,20 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 	if m.TTL > 0 {
 		left := m.TTL - (l.g.uptime() - e.posted)
 		if left <= 0 {
-			l.dropped(c, metrics.DropExpired, 1)
+			l.Dropped(c.Stream, metrics.DropExpired, 1)
 			return false
 		}
 		ttl = ticks(config.Duration(left))
 	}
-	f := e.frames[c.windowBits]
+	bits := c.WindowBits()
+	f := e.frames[bits]
 	if f == nil {
-		if f = l.g.shared(l.deflate.AppendFrame(nil, m.Op, m.Data, int(c.windowBits))); f == nil {
-			l.dropped(c, metrics.DropMemory, 1)
+		if f = l.g.shared(l.Deflate(m.Op, m.Data, int(bits))); f == nil {
+			l.Dropped(c.Stream, metrics.DropMemory, 1)
 			return false
 		}
-		e.frames[c.windowBits] = f
+		e.frames[bits] = f
 	}
-	l.sendShared(c, f, ttl)
-	return c.state == open
+	l.SendShared(c.Stream, f, ttl)
+	return c.State() == open
 }

@@ -62,16 +62,15 @@ type Gateway struct {
 	schemes     map[string]Open
 	settings    atomic.Pointer[settings]
 	drainConfig atomic.Pointer[config.Drain]
+	set         Set
 	budget      *session.Budget
 	relieving   atomic.Bool  // a relief is under way
 	calm        atomic.Int64 // no relief is begun before that, on the node's clock
 	buffered    int64
 	limit       uint64 // descriptors that the process may have, looked at once
 	ids         *session.IDKey
-	node        uint64
-	reserve     reserve
 	kernel      kernel
-	inherited   []listener
+	inherited   []Listener
 	addr        netip.AddrPort
 	loops       []*loop
 	api         http.Handler // the data plane
@@ -81,7 +80,6 @@ type Gateway struct {
 	sessions atomic.Int64
 	places   atomic.Int64 // sessions, and the handshakes that have a place already
 	asking   atomic.Int64 // those handshakes
-	pending  atomic.Int64 // clients that are no session: heads and verdicts awaited, refusals on their way
 	draining atomic.Bool
 
 	beside  workers
@@ -117,6 +115,7 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 		budget:   session.NewBudget(o.Buffered),
 		ended:    make(chan error, 1),
 	}
+	g.set.Engines, g.set.Budget, g.set.Metrics, g.set.Log = o.Metrics.Loops(), g.budget, o.Metrics, o.Log
 	g.looping, g.halt = context.WithCancel(context.Background())
 	g.telling, g.hush = context.WithCancel(context.Background())
 	g.waiting, g.cut = context.WithCancel(context.Background())
@@ -133,13 +132,13 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.ids = session.NewIDKey([32]byte(random[:32]))
-	g.node = binary.LittleEndian.Uint64(random[32:])
+	g.set.Node = binary.LittleEndian.Uint64(random[32:])
 	seed := binary.LittleEndian.Uint64(random[40:])
 
 	if g.limit, err = k.descriptors(); err != nil {
 		return nil, err
 	}
-	if g.reserve, err = k.reserve(); err != nil {
+	if g.set.Reserve, err = k.reserve(); err != nil {
 		return nil, err
 	}
 	listeners, err := g.listen(o.Config)
@@ -158,31 +157,28 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 		return nil, err
 	}
 	for i := range o.Metrics.Loops() {
-		l, err := g.newLoop(i, seed)
+		own := g.inherited
+		if own == nil {
+			own = listeners[i : i+1]
+		}
+		l, err := g.newLoop(i, own, seed)
 		if err != nil {
 			g.forsake()
 			return nil, err
 		}
 		g.loops = append(g.loops, l)
-		if g.inherited == nil {
-			l.entrances = []*entrance{{loop: l, listener: listeners[i]}}
-			continue
-		}
-		for _, shared := range g.inherited {
-			l.entrances = append(l.entrances, &entrance{loop: l, listener: shared})
-		}
 	}
 	g.export()
 	return g, nil
 }
 
 // newLoop makes a loop on the node's machine.
-func (g *Gateway) newLoop(index int, seed uint64) (*loop, error) {
+func (g *Gateway) newLoop(index int, listeners []Listener, seed uint64) (*loop, error) {
 	sys, err := g.kernel.system(g.fatal)
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLoop(g, index, sys, seed)
+	l, err := newLoop(g, index, sys, listeners, seed)
 	if err != nil {
 		return nil, errors.Join(err, sys.Shut())
 	}
@@ -205,7 +201,7 @@ func (g *Gateway) forsake() {
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
 
 // listen returns a listener for each loop, or those that were handed in.
-func (g *Gateway) listen(cfg *config.Config) ([]listener, error) {
+func (g *Gateway) listen(cfg *config.Config) ([]Listener, error) {
 	o := netpoll.Options{
 		KeepAliveIdle:     keepAlive.Idle,
 		KeepAliveInterval: keepAlive.Interval,

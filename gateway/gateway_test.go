@@ -339,7 +339,7 @@ func (n *node) disconnect(id string, code ws.StatusCode, text string) error {
 		return errors.New("no such connection")
 	}
 	n.loops[ref.Loop].post(letter{run: func(l *loop) bool {
-		if c := l.slab.find(ref); c != nil {
+		if c := l.find(ref); c != nil {
 			l.dismiss(c, code, metrics.ReasonBackend, text)
 		}
 		return true

@@ -34,7 +34,7 @@ func (g *Gateway) httpOptions() plainhttp.Options {
 	return plainhttp.Options{
 		Limits: func() plainhttp.Limits {
 			s := g.settings.Load()
-			return plainhttp.Limits{Conns: s.http, Head: s.head, Fields: s.headers, HeadTime: time.Duration(s.headTime) * tick}
+			return plainhttp.Limits{Conns: s.http, Head: s.newcomers.Head, Fields: s.headers, HeadTime: time.Duration(s.newcomers.HeadTime) * Tick}
 		},
 		Handler: &plainhttp.Site{
 			API: g.api,

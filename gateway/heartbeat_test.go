@@ -33,11 +33,11 @@ func TestSilentPeerIsPingedAndDropped(t *testing.T) {
 	began := time.Now()
 	p.want(ws.OpPing, "")
 	asked := time.Since(began)
-	if asked < interval*7/16-tick || asked > interval+2*tick {
+	if asked < interval*7/16-Tick || asked > interval+2*Tick {
 		t.Errorf("pinged after %v, want between 7/16 of %v and all of it", asked, interval)
 	}
 	p.wantEnd()
-	if gone := time.Since(began) - asked; gone < timeout-tick {
+	if gone := time.Since(began) - asked; gone < timeout-Tick {
 		t.Errorf("dropped %v after the ping, before its %v were over", gone, timeout)
 	}
 	ev := late.next(t, upstream.Disconnected)
@@ -94,10 +94,10 @@ func TestLiveClientSurvivesAnUpstreamSlowerThanTheHeartbeat(t *testing.T) {
 	p := n.dial()
 	p.send(text("one"), text("two"))
 	one := late.next(t, upstream.Message)
-	for elapsed := n.loops[0].uptime(); n.loops[0].uptime()-elapsed < 4*(interval+timeout); {
+	for elapsed := n.loops[0].Uptime(); n.loops[0].Uptime()-elapsed < 4*(interval+timeout); {
 		p.send(control(ws.OpPing, "x")) // behind "two": nobody reads it
 		n.loops[0].do(func(*loop) {})
-		time.Sleep(tick / 2)
+		time.Sleep(Tick / 2)
 	}
 	one.answer()
 	late.next(t, upstream.Message).answer()
@@ -163,11 +163,11 @@ func TestPingsAreSpreadOverTheInterval(t *testing.T) {
 		if at < 0 {
 			t.Fatal("a client was not pinged")
 		}
-		perTick[at/tick]++
+		perTick[at/Tick]++
 	}
 	for at, count := range perTick {
 		if count > clients/2 {
-			t.Errorf("%d of %d clients were asked within one tick, at %v", count, clients, at*tick)
+			t.Errorf("%d of %d clients were asked within one Tick, at %v", count, clients, at*Tick)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func TestNobodyIsDroppedForALoopThatComesLate(t *testing.T) {
 		p.want(ws.OpPing, "")
 	}
 	n.frozen(func() {
-		time.Sleep(2 * tick) // the clock rings first
+		time.Sleep(2 * Tick) // the clock rings first
 		for _, p := range peers {
 			p.send(control(ws.OpPong, ""))
 		}
@@ -227,7 +227,7 @@ func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
 			t.Fatal("the world does not come to rest")
 		}
 	}
-	pass(tick)
+	pass(Tick)
 	p, err := w.Dial(l.entrances[0].listener.(*netpolltest.Listener))
 	if err != nil {
 		t.Fatal(err)
@@ -237,39 +237,39 @@ func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
 		return b
 	}
 	p.Write([]byte(request("/")))
-	pass(tick)
+	pass(Tick)
 	if head := hear(); !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
 		t.Fatalf("got %q", head)
 	}
 	awaitPing := func() {
 		t.Helper()
-		for range interval/tick + 1 {
+		for range interval/Tick + 1 {
 			if got := hear(); bytes.Equal(got, ping) {
 				return
 			} else if len(got) > 0 {
 				t.Fatalf("got % x, want a ping", got)
 			}
-			pass(tick)
+			pass(Tick)
 		}
 		t.Fatal("no ping has come")
 	}
 	awaitPing()
 	for range 3 { // one of them would do to be taken for dead
 		w.Stop(10 * timeout)
-		pass(2 * tick)
+		pass(2 * Tick)
 		if p.Gone() || l.slab.used != 1 {
 			t.Fatal("dropped for time in which nobody listened")
 		}
 	}
 	p.Write(control(ws.OpPong, ""))
 	p.Write(text("here"))
-	pass(tick)
+	pass(Tick)
 	if got := hear(); !bytes.Contains(got, []byte("here")) {
 		t.Fatalf("got % x, want an echo", got)
 	}
 	awaitPing()
 	w.Stop(10 * timeout)
-	pass(timeout + 2*tick)
+	pass(timeout + 2*Tick)
 	if l.slab.used != 0 {
 		t.Error("a peer that is silent while the loop listens is not dropped")
 	}

@@ -68,7 +68,7 @@ func TestFramesBehindTheHeadAreAllServed(t *testing.T) {
 			var p *peer
 			if c.before >= 0 {
 				p = n.connect()
-				n.awaits("the client is accepted", func(c *client) bool { return c.registered })
+				n.awaits("the client is accepted", func(c *client) bool { return c.Stream.is(registered) })
 				p.say(stream[:c.before])
 				n.awaits("the head has come so far", func(cl *client) bool { return c.before == 0 || cl.held != nil && len(cl.held.buf) == c.before })
 			}
@@ -95,7 +95,7 @@ func TestLateHeadThatIsRefusedIsAnsweredAndFreed(t *testing.T) {
 	p.say("GET")
 	n.awaits("the head has begun", func(c *client) bool { return c.held != nil })
 	n.frozen(func() {
-		p.say(" / nonsense\r\n\r\n" + strings.Repeat("x", 3*readSize))
+		p.say(" / nonsense\r\n\r\n" + strings.Repeat("x", 3*ReadSize))
 		p.closeWrite()
 	})
 	p.wantStatus(http.StatusBadRequest)

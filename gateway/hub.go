@@ -22,6 +22,8 @@ import (
 type hub struct {
 	name    string
 	metrics *metrics.Hub
+	class   Class // of its sessions' streams
+	ids     *session.IDKey
 	now     atomic.Pointer[hubSettings]
 	asking  atomic.Int64 // handshakes that have a place
 	rosters []roster     // by loop, whose goroutine alone touches its own
@@ -43,8 +45,7 @@ type hubSettings struct {
 	tokenless bool // nobody's tokens could be verified
 	origins   *auth.Origins
 	handshake handshake.Options
-	limits    session.Limits
-	read      int  // bytes asked of a socket at once
+	limits    *Limits
 	gone      bool // no longer configured
 }
 
@@ -67,8 +68,7 @@ func (g *Gateway) reviseHub(r *revision, h *hub, cfg *config.Config, hc config.H
 		anonymous: hc.Anonymous,
 		expire:    hc.Expire,
 		handshake: handshake.Options{Subprotocols: hc.Subprotocols, Deflate: hc.Deflate},
-		limits:    session.Limits{Message: int(cfg.Limits.Message), Fragments: cfg.Limits.Fragments},
-		read:      readSize,
+		limits:    limitsOf(cfg),
 	}
 	if len(hs.signing) == 0 {
 		hs.signing = cfg.Keys
@@ -92,7 +92,7 @@ func (g *Gateway) reviseHub(r *revision, h *hub, cfg *config.Config, hc config.H
 		return nil, fmt.Errorf("upstream.url: %w", err)
 	}
 	if hs.traits = hs.upstream.Traits(); !hs.traits.Inline {
-		hs.read = smallRead
+		hs.limits.Read = smallRead
 	}
 	return hs, nil
 }

@@ -45,12 +45,18 @@ func makeRosters(loops int, seed uint64) []roster {
 }
 
 // roster returns the one that c belongs to.
-func (c *client) roster() *roster { return &c.hub.rosters[c.loop.index] }
+func (c *client) roster() *roster { return &c.hub.rosters[c.Ref().Loop] }
+
+// enter makes c a client of h.
+func (c *client) enter(h *hub) {
+	c.hub = h
+	c.Enter(&h.class)
+}
 
 // identify returns the identity of c, which may be made just now.
 func (c *client) identify() *identity {
 	if c.who == nil {
-		c.who = &identity{Member: session.Member{Slot: c.timer.Slot}}
+		c.who = &identity{Member: session.Member{Slot: c.Slot()}}
 	}
 	return c.who
 }
@@ -125,7 +131,7 @@ func (c *client) UserID() string {
 }
 
 // ConnectionID implements [delivery.Subject].
-func (c *client) ConnectionID() string { return c.loop.g.ids.Encode(c.ref()) }
+func (c *client) ConnectionID() string { return c.hub.ids.Encode(c.Ref()) }
 
 // InGroup implements [delivery.Subject].
 func (c *client) InGroup(name string) bool {
@@ -242,9 +248,9 @@ const horizon = 365 * 24 * time.Hour
 func (l *loop) expireWith(c *client, at time.Time) {
 	const longest = 100 * horizon // no process lives longer
 	g := c.granted()
-	g.expires, g.bounded = l.uptime()+min(max(0, at.Sub(l.g.kernel.wall())), longest), true
+	g.expires, g.bounded = l.Uptime()+min(max(0, at.Sub(l.g.kernel.wall())), longest), true
 	ask, _, _ := l.expired(c)
-	l.wheel.Hasten(&c.timer, ask)
+	l.Hasten(c.Stream, ask)
 }
 
 // expired reports whether the token of c has run out, and when to ask again if
@@ -253,6 +259,6 @@ func (l *loop) expired(c *client) (ask session.Tick, bounded, over bool) {
 	if c.who == nil || c.who.grant == nil || !c.who.grant.bounded {
 		return 0, false, false
 	}
-	left := c.who.grant.expires - l.uptime()
-	return l.now + 1 + session.Tick(min(max(0, left), horizon)/tick), true, left <= 0
+	left := c.who.grant.expires - l.Uptime()
+	return l.Now() + 1 + session.Tick(min(max(0, left), horizon)/Tick), true, left <= 0
 }

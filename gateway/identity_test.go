@@ -29,9 +29,7 @@ func TestUsersAndGroupsAreCheap(t *testing.T) {
 	n.loops[0].do(func(l *loop) {
 		members := make([]*client, count)
 		for i := range members {
-			c := l.slab.take(l)
-			c.hub = h
-			members[i] = c
+			members[i] = l.sham(h)
 		}
 		before := heapBytes()
 		for i, c := range members {
@@ -63,7 +61,7 @@ func TestUsersAndGroupsAreCheap(t *testing.T) {
 		}
 		for _, c := range members {
 			l.strike(c)
-			l.slab.put(c)
+			l.dispel(c)
 		}
 		if left := float64(heapBytes()-before) / count; left > 5 {
 			t.Errorf("%.1f B a session are left when all have gone", left)

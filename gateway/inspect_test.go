@@ -44,7 +44,7 @@ func (n *node) frozen(f func()) {
 // each calls f on its loop for each client that the node has.
 func (n *node) each(f func(*client)) {
 	for _, l := range n.loops {
-		l.do(func(l *loop) { l.slab.all(f) })
+		l.do(func(l *loop) { l.all(f) })
 	}
 }
 
@@ -62,7 +62,7 @@ func (n *node) awaits(what string, ok func(*client) bool) {
 func (n *node) id() string {
 	n.t.Helper()
 	var ids []string
-	n.each(func(c *client) { ids = append(ids, n.ids.Encode(c.ref())) })
+	n.each(func(c *client) { ids = append(ids, n.ids.Encode(c.Ref())) })
 	if len(ids) != 1 {
 		n.t.Fatalf("%d clients, want one", len(ids))
 	}
@@ -114,7 +114,7 @@ func (n *node) left() string {
 	}
 	see("sessions", float64(n.sessions.Load()))
 	see("places", float64(n.places.Load()))
-	see("pending", float64(n.pending.Load()))
+	see("pending", float64(n.set.Pending.Load()))
 	n.publish()
 	for _, gauge := range []string{
 		"sluice_connections", "sluice_handshakes_in_flight", "sluice_send_queue_bytes", "sluice_parked_sessions",

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"net/netip"
 	"time"
 
 	"sluice/gateway/auth"
@@ -16,10 +15,10 @@ import (
 type kernel interface {
 	// listen opens a listener for each of n loops, or returns those that were
 	// handed in, which all loops share; at least one.
-	listen(addr string, n int, o netpoll.Options) ([]listener, error)
+	listen(addr string, n int, o netpoll.Options) ([]Listener, error)
 	// system starts a loop. fatal is told when it is dead.
 	system(fatal func(error)) (netpoll.System, error)
-	reserve() (reserve, error)
+	reserve() (Reserve, error)
 	// http makes what serves plain HTTP beside the loops.
 	http(o plainhttp.Options) httpServer
 	// descriptors returns how many there may be, and makes that as many as it can.
@@ -39,24 +38,6 @@ type kernel interface {
 	verifier(o auth.ClientsOptions, previous verifier) (verifier, error)
 	// later has f called, once, beside the loops: when d has passed, or ctx ends.
 	later(ctx context.Context, d time.Duration, f func())
-}
-
-// listener is [netpoll.Listener], or one in memory.
-type listener interface {
-	netpoll.Acceptor
-	FD() int
-	Addr() netip.AddrPort
-	Inherited() bool
-	Quiesce() error
-	Close() error
-}
-
-// reserve is [netpoll.Reserve], or one in memory.
-type reserve interface {
-	Accept(l netpoll.Acceptor) (netpoll.Conn, error)
-	Refuse(l netpoll.Acceptor, response []byte) error
-	Refill() error
-	Close() error
 }
 
 // workers are [beside], or what a simulation calls when it likes.
@@ -79,7 +60,7 @@ type verifier interface {
 // linux is the machine that the process runs on.
 type linux struct{}
 
-func (linux) listen(addr string, n int, o netpoll.Options) ([]listener, error) {
+func (linux) listen(addr string, n int, o netpoll.Options) ([]Listener, error) {
 	opened, err := netpoll.Inherited(o)
 	if err == nil && len(opened) == 0 {
 		opened, err = netpoll.Listen(addr, n, o)
@@ -87,7 +68,7 @@ func (linux) listen(addr string, n int, o netpoll.Options) ([]listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	listeners := make([]listener, len(opened))
+	listeners := make([]Listener, len(opened))
 	for i, l := range opened {
 		listeners[i] = l
 	}
@@ -96,7 +77,7 @@ func (linux) listen(addr string, n int, o netpoll.Options) ([]listener, error) {
 
 func (linux) system(fatal func(error)) (netpoll.System, error) { return netpoll.NewSystem(fatal) }
 
-func (linux) reserve() (reserve, error) { return netpoll.NewReserve() }
+func (linux) reserve() (Reserve, error) { return netpoll.NewReserve() }
 
 func (linux) http(o plainhttp.Options) httpServer { return plainhttp.New(o) }
 

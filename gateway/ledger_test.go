@@ -38,7 +38,7 @@ func (n *node) buffers(bytes int, peers ...*peer) {
 func (n *node) queued() (messages int) {
 	n.each(func(c *client) {
 		var all []byte
-		for _, b := range c.Queue.Buffers(make([][]byte, 0, 1<<16)) {
+		for _, b := range c.queue.Buffers(make([][]byte, 0, 1<<16)) {
 			all = append(all, b...)
 		}
 		if len(all) > 0 {
@@ -110,14 +110,14 @@ func testSlowLedger(t *testing.T, loops, size int, limit func(*config.Limits), t
 		}
 		full := 0
 		n.each(func(c *client) {
-			if c.Queue.Len() > 64<<10 {
+			if c.queue.Len() > 64<<10 {
 				full++
 			}
 		})
 		return full == slow
 	})
 	if !closing { // what waits now has expired when they read again
-		time.Sleep(ttl + 2*tick)
+		time.Sleep(ttl + 2*Tick)
 		if err := n.broadcast(ws.OpText, []byte("last")); err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestCloseCodeIsCountedOnlyIfItLeft(t *testing.T) {
 			if err := n.push(id, ws.OpBinary, make([]byte, 8<<20)); err != nil {
 				t.Fatal(err)
 			}
-			n.awaits("it waits", func(c *client) bool { return c.writing })
+			n.awaits("it waits", func(c *client) bool { return c.Writing() })
 			c.end(n, id)
 			n.ended(ws.StatusAbnormalClosure, c.reason)
 			p.Close()

@@ -56,7 +56,7 @@ func TestRequestHeadHasLimits(t *testing.T) {
 		{"too long without an end", nil, func(p *peer) { p.say(padded(9 << 10)[:8<<10]) }, 431, metrics.ResultHeadTooLarge},
 		{"too long and dribbled", nil, func(p *peer) { dribble(p, padded(9<<10), 100) }, 431, metrics.ResultHeadTooLarge},
 		{"as long as allowed and dribbled", nil, func(p *peer) { dribble(p, padded(8<<10), 100) }, 101, metrics.ResultOK},
-		{"longer than a read", nil, func(p *peer) { p.say(padded(2 * readSize)) }, 431, metrics.ResultHeadTooLarge},
+		{"longer than a read", nil, func(p *peer) { p.say(padded(2 * ReadSize)) }, 431, metrics.ResultHeadTooLarge},
 		{"as many fields as allowed", nil, func(p *peer) { p.say(request("/", fields(64-own)...)) }, 101, metrics.ResultOK},
 		{"too many fields", nil, func(p *peer) { p.say(request("/", fields(65-own)...)) }, 431, metrics.ResultHeadTooLarge},
 		{"nothing said", slow, func(*peer) {}, 408, metrics.ResultTimeout},
@@ -115,7 +115,7 @@ func (p *peer) wantBusy() {
 func TestPendingHandshakesAreLimited(t *testing.T) {
 	n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 2 }))
 	silent := []*peer{n.connect(), n.connect()}
-	eventually(t, "two handshakes are pending", func() bool { return n.pending.Load() == 2 })
+	eventually(t, "two handshakes are pending", func() bool { return n.set.Pending.Load() == 2 })
 	for i := range 3 {
 		silent = append(silent, n.connect())
 		silent[i].wantBusy()
@@ -125,7 +125,7 @@ func TestPendingHandshakesAreLimited(t *testing.T) {
 		t.Errorf("%v handshakes in flight", got)
 	}
 	silent[3].Close()
-	eventually(t, "one of them is gone", func() bool { return n.pending.Load() == 1 })
+	eventually(t, "one of them is gone", func() bool { return n.set.Pending.Load() == 1 })
 	p := n.dial() // who is a session is not pending
 	n.dial().Close()
 	p.Close()

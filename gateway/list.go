@@ -99,7 +99,7 @@ const sortable = 4096
 func (s *survey) run(l *loop) (done bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			l.panicked(v)
+			l.Panicked(v)
 			s.failed = true
 			done = true
 		}
@@ -119,16 +119,16 @@ func (s *survey) run(l *loop) (done bool) {
 			s.slots = s.slots[from:]
 		}
 	}
-	begin := l.micros()
+	begin := l.Micros()
 	for i := 0; s.next(l); i++ {
-		if i%64 == 63 && l.since(begin) > slice {
+		if i%64 == 63 && l.Since(begin) > slice {
 			return false
 		}
-		if c := l.slab.at(s.cursor); s.means(c) {
+		if c := l.at(s.cursor); s.means(l, c) {
 			if s.more = len(s.found) == s.most; s.more {
 				break
 			}
-			s.found = append(s.found, found{c.ref(), c.UserID()})
+			s.found = append(s.found, found{c.Ref(), c.UserID()})
 		}
 		s.cursor++
 	}
@@ -139,7 +139,7 @@ func (s *survey) run(l *loop) (done bool) {
 // none.
 func (s *survey) next(l *loop) bool {
 	if !s.few {
-		return s.cursor < l.slab.slots()
+		return s.cursor < l.Slots()
 	}
 	for len(s.slots) > 0 && s.slots[0] < s.cursor {
 		s.slots = s.slots[1:]

@@ -52,7 +52,7 @@ func TestBurstDoesNotStarveTheOthers(t *testing.T) {
 	defer unblock()
 	go n.loops[0].do(func(l *loop) {
 		// Without a larger buffer the kernel holds less than one turn's worth.
-		unix.SetsockoptInt(l.slab.at(0).conn.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+		unix.SetsockoptInt(l.at(0).conn.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
 		close(blocked)
 		<-block
 	})
@@ -79,7 +79,7 @@ func TestBurstDoesNotStarveTheOthers(t *testing.T) {
 			}
 		}
 	})
-	if limit := 2 * readSize / len(frame); first > limit {
+	if limit := 2 * ReadSize / len(frame); first > limit {
 		t.Errorf("the modest client had its turn after %d frames of the greedy one, want at most %d", first, limit)
 	}
 }
@@ -90,7 +90,7 @@ func arrived(t *testing.T, n *node) {
 	c := n.loops[0].slab.at(0) // the loop is blocked: nobody else looks
 	eventually(t, "the socket holds several reads", func() bool {
 		waiting, err := unix.IoctlGetInt(c.conn.FD(), unix.SIOCINQ)
-		return err == nil && waiting > 2*readSize
+		return err == nil && waiting > 2*ReadSize
 	})
 }
 
@@ -180,9 +180,9 @@ func TestPushesArriveInOrderAndBroadcastsReachAHubOnce(t *testing.T) {
 	var ids []string
 	for _, l := range n.loops {
 		l.do(func(l *loop) {
-			l.slab.all(func(c *client) {
+			l.all(func(c *client) {
 				if c.hub.name == "default" {
-					ids = append(ids, n.ids.Encode(c.ref()))
+					ids = append(ids, n.ids.Encode(c.Ref()))
 				}
 			})
 		})

@@ -77,7 +77,7 @@ func (l *loop) postReserved(lt letter) bool {
 		return false
 	}
 	m.in = append(m.in, lt)
-	l.sys.Wake()
+	l.Wake()
 	return true
 }
 
@@ -92,19 +92,19 @@ const slice = time.Millisecond
 // readMail runs in the loop when its doorbell has rung.
 func (l *loop) readMail() {
 	m := &l.mail
-	start := l.sys.Now()
+	start := l.Uptime()
 	for i := 0; ; i++ {
 		if m.next == len(m.out) && !m.swap() {
 			return
 		}
 		lt := &m.out[m.next]
-		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && l.sys.Now()-start > slice {
-			l.sys.Wake() // the rest after the sockets
+		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && l.Uptime()-start > slice {
+			l.Wake() // the rest after the sockets
 			return
 		}
 		if lt.run != nil {
 			if !l.runLetter(lt.run) && !l.over {
-				l.sys.Wake()
+				l.Wake()
 				return
 			}
 		} else {
@@ -147,7 +147,7 @@ func (l *loop) runLetter(run func(*loop) bool) (done bool) {
 	done = true
 	defer func() {
 		if v := recover(); v != nil {
-			l.panicked(v)
+			l.Panicked(v)
 		}
 	}()
 	return run(l)
@@ -166,10 +166,10 @@ func (l *loop) inSlices(f func(*loop) bool) bool {
 
 // deliver reads a letter to one session.
 func (l *loop) deliver(lt *letter) {
-	c := l.slab.find(lt.to)
+	c := l.find(lt.to)
 	if c == nil {
 		return
 	}
-	defer c.guard()
+	defer l.Guard(c.Stream)
 	l.answered(c, lt.reply)
 }

@@ -4,16 +4,17 @@ import (
 	"errors"
 	"net/http"
 
+	"sluice/gateway/auth"
 	"sluice/gateway/handshake"
 	"sluice/gateway/route"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/netpoll"
-	"sluice/session"
 )
 
 // Answers to request heads that are well-formed and still not welcome.
 var (
+	errDraining     = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "going away"}
 	errOrigin       = &handshake.Error{Status: http.StatusForbidden, Reason: "origin not allowed"}
 	errUnauthorized = &handshake.Error{
 		Status: http.StatusUnauthorized,
@@ -21,55 +22,6 @@ var (
 		Header: "WWW-Authenticate: Bearer\r\n", // RFC 9110 §11.6.1 wants one
 	}
 )
-
-// readHead collects the request head. The whole of it usually comes with the
-// first read and is never copied; of a slow one, the beginning is held. Not
-// more is read than a head may be, so that little can be behind it. It reports
-// whether there may be more to read.
-func (l *loop) readHead(c *client) (more bool) {
-	limit := l.g.settings.Load().head
-	for c.state == heading {
-		k := 0
-		if c.held != nil {
-			k = copy(l.in[:], c.held.buf)
-			limit = max(limit, k+1) // a reload may have lowered it
-		}
-		n, err := l.sys.Read(c.conn, l.in[k:limit])
-		switch {
-		case err == netpoll.ErrWouldBlock:
-			return false
-		case err != nil:
-			l.drop(c, metrics.ReasonReset)
-			return false
-		}
-		l.metrics.ReceivedBytes(c.counts(), n)
-		more = k+n == limit
-		l.takeHead(c, l.in[:k+n], k)
-	}
-	return more
-}
-
-// takeHead looks for the end of the head in p, which is all that has come so
-// far; the first seen bytes were searched before.
-func (l *loop) takeHead(c *client, p []byte, seen int) {
-	limit := l.g.settings.Load().head
-	end := handshake.End(p, seen)
-	l.bodiless = handshake.AsksForHead(p)
-	defer func() { l.bodiless = false }()
-	switch {
-	case end > limit || end < 0 && len(p) >= limit:
-		l.refuse(c, handshake.TooLarge(p[:limit]))
-	case end >= 0:
-		l.letGo(c)
-		l.answerHead(c, p[:end], p[end:])
-	default:
-		if err := handshake.CheckPrefix(p, seen); err != nil {
-			l.refuse(c, err)
-		} else if !l.hold(c, p) {
-			l.refuse(c, errBusy)
-		}
-	}
-}
 
 // answerHead decides what becomes of a client with a complete head: a
 // session, a request of the HTTP server, or an error. rest is what came
@@ -87,7 +39,9 @@ func (l *loop) answerHead(c *client, head, rest []byte) {
 	}
 	l.beginTrace(c)
 	hub, hs, err := l.g.admits(s, h)
-	c.hub = hub // if it names one: what becomes of it is counted there
+	if hub != nil { // what becomes of it is counted there
+		c.enter(hub)
+	}
 	if err != nil {
 		l.refuse(c, err)
 		return
@@ -114,7 +68,7 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	}
 	if g.places.Load() >= s.connections { // before its token is looked at
 		g.metrics.Reached(metrics.LimitConnections)
-		return nil, nil, errBusy
+		return nil, nil, ErrBusy
 	}
 	return hub, hs, g.welcomes()
 }
@@ -124,39 +78,37 @@ func (g *Gateway) welcomes() error {
 	switch {
 	case g.draining.Load():
 		return errDraining
-	case g.crowded():
+	case g.set.Crowded():
 		g.metrics.Reached(metrics.LimitBuffered)
 		g.relieve() // rather than at the next tick
-		return errBusy
+		return ErrBusy
 	}
 	return nil
 }
 
-// open makes a session of c, which has a place.
-func (l *loop) open(c *client, hs *hubSettings, agreed handshake.Result) {
+// open makes a session of c, which has a place, in answer to its head. rest is
+// what came behind that.
+func (l *loop) open(c *client, hs *hubSettings, client *auth.Client, answer, rest []byte, agreed handshake.Result) {
+	c.placed = false
 	l.g.keepPlace(c.hub)
-	l.g.pending.Add(-1)
 	l.g.sessions.Add(1)
-	l.metrics.Gauge(metrics.HandshakesInFlight, -1)
+	delete(l.petitions, c)
+	kept := l.Accept(c.Stream, answer, agreed.Deflate, agreed.WindowBits)
 	parent := l.handshaken(c, metrics.ResultOK)
 	l.metrics.Opened(c.hub.metrics)
-
-	c.state = open
-	c.upgraded = true
-	c.opened = l.now
+	c.opened = l.Now()
 	if agreed.Subprotocol != "" {
 		c.identify().sub = hs.subprotocol(agreed.Subprotocol)
 	}
-	if agreed.Deflate {
-		c.windowBits = agreed.WindowBits
-	}
-	c.Reader.Init(session.Server, agreed.Deflate)
-	// As if it had been silent for up to half an interval: those who came
-	// together are not asked together.
-	interval := l.g.settings.Load().interval
-	c.Heartbeat.Seen(l.now - session.Tick(l.random.Uint32N(uint32(interval/2+1))))
-	l.overdue(c)
 	l.ask(c, hs, upstream.Event{Type: upstream.Connected, Parent: parent})
+	if client != nil && hs.expire && !client.Expires.IsZero() {
+		l.expireWith(c, client.Expires)
+	}
+	if len(rest) > 0 {
+		l.Take(c.Stream, rest)
+	}
+	l.Flush(c.Stream)
+	l.GiveBack(kept)
 }
 
 // subprotocol points at the hub's own copy of name.
@@ -180,14 +132,17 @@ func (l *loop) refuse(c *client, err error) {
 
 // refuseAs is refuse with a result to be counted as.
 func (l *loop) refuseAs(c *client, e *handshake.Error, as metrics.Result) {
-	l.letGo(c)
 	l.handshaken(c, as)
 	again := 0
 	if e.Status == http.StatusServiceUnavailable {
-		again = retryAfter
+		again = RetryAfter
 	}
-	l.out = handshake.AppendResponse(l.out[:0], e, handshake.Answer{RetryAfter: again, Date: l.g.kernel.wall(), Bodiless: l.bodiless})
-	l.leave(c)
+	if c.placed {
+		c.placed = false
+		l.g.givePlace(c.hub)
+	}
+	delete(l.petitions, c)
+	l.Refuse(c.Stream, handshake.AppendResponse(l.Out(), e, handshake.Answer{RetryAfter: again, Date: l.g.kernel.wall(), Bodiless: l.bodiless}))
 }
 
 // result is how an error answer is counted.
@@ -229,42 +184,20 @@ func result(e *handshake.Error) metrics.Result {
 func (l *loop) handOver(c *client, head, rest []byte) {
 	read := make([]byte, 0, len(head)+len(rest))
 	read = append(append(read, head...), rest...)
-	if c.registered {
-		l.sys.Del(c.conn.FD())
-		c.registered = false
-	}
-	if !l.g.http.Offer(&lent{g: l.g, sys: l.sys, conn: c.conn}, read) {
-		l.refuse(c, errBusy)
+	if !l.g.http.Offer(&lent{g: l.g, sys: l.sys, conn: l.Detach(c.Stream)}, read) {
+		l.refuse(c, ErrBusy)
 		return
 	}
-	l.metrics.Handshake(nil, metrics.ResultHTTP, l.since(c.began))
-	c.conn = netpoll.Conn{} // theirs now
+	l.metrics.Handshake(nil, metrics.ResultHTTP, l.Since(c.began))
 	l.vacate(c)
-}
-
-// admitted is admit for a socket that nobody else would close after a panic.
-func (l *loop) admitted(conn netpoll.Conn) (c *client) {
-	defer func() {
-		if c == nil {
-			l.sys.Close(&conn)
-		}
-	}()
-	return l.admit(conn)
 }
 
 // adopt takes a socket from the HTTP server whose next request, in read, is
 // an upgrade. Bytes behind that request's head are the first frames.
 func (l *loop) adopt(conn netpoll.Conn, read []byte) {
 	if l.over {
-		l.sys.Close(&conn)
+		l.Discard(conn)
 		return
 	}
-	c := l.admitted(conn)
-	defer c.guard()
-	l.takeHead(c, read, 0)
-	if c.state == heading {
-		l.readHead(c)
-	}
-	l.register(c)
-	l.quieten(c)
+	l.TakeOver(conn, read)
 }

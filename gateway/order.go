@@ -22,7 +22,7 @@ type order struct {
 func (g *Gateway) resolve(o *order) bool {
 	if o.target.Kind == delivery.Connection {
 		ref, ok := g.ids.Decode(o.target.Name)
-		if !ok || ref.Node != g.node || int(ref.Loop) >= len(g.loops) {
+		if !ok || ref.Node != g.set.Node || int(ref.Loop) >= len(g.loops) {
 			return false
 		}
 		o.one = ref
@@ -58,7 +58,7 @@ func (l *loop) candidates(o *order) []uint32 {
 	r := &o.hub.rosters[l.index]
 	switch o.target.Kind {
 	case delivery.Connection:
-		if l.slab.find(o.one) != nil {
+		if l.find(o.one) != nil {
 			return []uint32{o.one.Slot}
 		}
 	case delivery.User:
@@ -70,13 +70,13 @@ func (l *loop) candidates(o *order) []uint32 {
 }
 
 // means reports whether the order is for c.
-func (o *order) means(c *client) bool {
-	if c.state != open || c.hub != o.hub || c.loop.dismissed(c) {
+func (o *order) means(l *loop, c *client) bool {
+	if c.State() != open || c.hub != o.hub || l.dismissed(c) {
 		return false
 	}
 	switch o.target.Kind { // it may have left meanwhile, or be another
 	case delivery.Connection:
-		if c.generation != o.one.Generation {
+		if c.Ref() != o.one {
 			return false
 		}
 	case delivery.User:
@@ -89,7 +89,7 @@ func (o *order) means(c *client) bool {
 		}
 	}
 	if o.excluded != nil {
-		if _, not := o.excluded[c.ref()]; not {
+		if _, not := o.excluded[c.Ref()]; not {
 			return false
 		}
 	}

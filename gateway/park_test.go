@@ -157,8 +157,8 @@ func TestLateReplyDoesNotReachTheNextTenant(t *testing.T) {
 	n.closedFor(metrics.ReasonEOF)
 	eventually(t, "the slot is free", n.vacant)
 	for range 3 { // past the quarantine of the slot
-		tock := n.loops[0].uptime() + tick
-		eventually(t, "a tick", func() bool { return n.loops[0].uptime() > tock })
+		tock := n.loops[0].Uptime() + Tick
+		eventually(t, "a tick", func() bool { return n.loops[0].Uptime() > tock })
 	}
 	q := n.dial()
 	ev.answer() // a second time, which an upstream must not do

@@ -26,18 +26,18 @@ type parting struct {
 func (l *loop) dismiss(c *client, code ws.StatusCode, reason metrics.Reason, text string) (waits bool) {
 	return l.sendAway(c, parting{
 		code: code, reason: reason, text: text,
-		until: l.now + 1 + l.g.settings.Load().closeTime,
+		until: l.Now() + 1 + l.g.settings.Load().newcomers.CloseTime,
 	})
 }
 
 // sendAway is dismiss with a time of its own. It reports whether c is still
 // open, because the answer is waited for.
 func (l *loop) sendAway(c *client, p parting) (waits bool) {
-	if c.state != open {
+	if c.State() != open {
 		return false
 	}
-	defer c.guard()
-	if !c.waiting || c.asked != upstream.Message || !l.now.Before(p.until) {
+	defer l.Guard(c.Stream)
+	if !c.waiting() || c.asked != upstream.Message || !l.Now().Before(p.until) {
 		l.partFrom(c, p)
 		return false
 	}
@@ -49,21 +49,27 @@ func (l *loop) sendAway(c *client, p parting) (waits bool) {
 		}
 	}
 	l.partings[c] = p
-	l.wheel.Hasten(&c.timer, p.until)
+	l.Hasten(c.Stream, p.until)
 	return true
 }
 
 // partFrom closes a session whose answer has come, or is not waited for.
 func (l *loop) partFrom(c *client, p parting) {
-	if l.close(c, p.code, p.reason, p.text); c.state == closing {
+	if l.close(c, p.code, p.reason, p.text); c.State() == closing {
 		l.leaveBehind(c)
 		l.carryOn(c)
-		if o := l.outlines[c]; o != nil {
-			l.heed(c, o, nil) // the peer's Close frame may be behind what was held
-		}
+		l.Heed(c.Stream) // the peer's Close frame may be behind what was held
 	}
-	l.flush(c)
-	l.resume(c) // the peer's Close frame may be there
+	l.Flush(c.Stream)
+	l.Resume(c.Stream) // the peer's Close frame may be there
+}
+
+// close begins the close handshake with c from our side.
+func (l *loop) close(c *client, code ws.StatusCode, reason metrics.Reason, text string) {
+	if c.State() == open {
+		l.unpart(c)
+		l.Close(c.Stream, code, reason, text)
+	}
 }
 
 // unpart forgets the close that waits for c, which ends now.

@@ -144,7 +144,7 @@ var serverCloses = map[string]serverClose{
 		if err := n.Reload(reloaded(func(cfg *config.Config) {
 			delete(cfg.Hubs, "default")
 			aside(cfg)
-			cfg.Limits.Close = config.Duration(n.settings.Load().closeTime) * config.Duration(tick)
+			cfg.Limits.Close = config.Duration(n.settings.Load().newcomers.CloseTime) * config.Duration(Tick)
 		})); err != nil {
 			n.t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ var serverCloses = map[string]serverClose{
 	"when the token expires": {func(n *node, id string) {
 		n.each(func(c *client) {
 			if c.hub.name == "default" {
-				c.loop.expireWith(c, time.Now())
+				n.loops[c.Ref().Loop].expireWith(c, time.Now())
 			}
 		})
 	}, 1008, "token expired", metrics.ReasonTokenExpired},

@@ -63,9 +63,9 @@ func (n *node) wantAllElseServed() {
 }
 
 // waits counts the clients in a state.
-func (n *node) waits(in state) (count int) {
+func (n *node) waits(in State) (count int) {
 	n.each(func(c *client) {
-		if c.state == in && !c.upgraded {
+		if c.state == in && !c.Upgraded() {
 			count++
 		}
 	})
@@ -262,7 +262,7 @@ func TestLineOfThoseWhoWaitStaysShort(t *testing.T) {
 	waiting := make(map[ticket]bool)
 	waits := func(t ticket) bool { return waiting[t] }
 	for i := range uint32(100_000) {
-		c := &client{generation: i}
+		c := &Stream{generation: i}
 		waiting[ticket{0, i}] = true
 		q.join(c, most, waits)
 		if i%1000 != 0 { // all the others speak at once
@@ -275,7 +275,7 @@ func TestLineOfThoseWhoWaitStaysShort(t *testing.T) {
 			}
 			delete(waiting, oldest)
 		}
-		if len(q.tickets) > 2*most+chunkSlots {
+		if len(q.tickets) > 2*most+Chunk {
 			t.Fatalf("%d tickets for %d who wait", len(q.tickets), len(waiting))
 		}
 	}

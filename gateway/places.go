@@ -46,9 +46,3 @@ func (g *Gateway) keepPlace(h *hub) {
 	h.asking.Add(-1)
 	g.asking.Add(-1)
 }
-
-// placed reports whether c, which is not a session yet or never was one, has a
-// place.
-func (c *client) placed() bool {
-	return !c.upgraded && (c.state == asking || c.state == orphaned)
-}

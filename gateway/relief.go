@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"math/bits"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -48,13 +47,6 @@ func weightClass(w int) int {
 		return w
 	}
 	return n<<3 | w>>(n-4)&7
-}
-
-// crowded reports that so much is buffered that no newcomers are taken, and
-// holders are closed: if they were left alone below a higher bound, they could
-// keep newcomers out for as long as they hold what they have.
-func (g *Gateway) crowded() bool {
-	return g.budget.Used() > g.budget.Limit()/10*9
 }
 
 // relieve begins a relief, unless one is under way or there was nothing to be
@@ -141,7 +133,7 @@ func (r *relief) end() {
 	}
 	r.g.relieving.Store(false)
 	for _, l := range r.g.loops {
-		l.post(letter{run: new(quench).run}, 0)
+		l.quench()
 	}
 }
 
@@ -155,11 +147,11 @@ type reliefSweep struct {
 func (s *reliefSweep) run(l *loop) bool {
 	from := s.cursor
 	defer func() { s.visited.Add(int64(s.cursor - from)) }()
-	for begin := l.micros(); s.cursor < l.slab.slots(); s.cursor++ {
-		if s.cursor-from >= 64 && s.cursor%64 == 0 && l.since(begin) > slice {
+	for begin := l.Micros(); s.cursor < l.Slots(); s.cursor++ {
+		if s.cursor-from >= 64 && s.cursor%64 == 0 && l.Since(begin) > slice {
 			return false
 		}
-		if c := l.slab.at(s.cursor); c.upgraded && c.state != orphaned {
+		if c := l.at(s.cursor); c.Upgraded() && c.State() != orphaned {
 			s.visit(l, c)
 		}
 	}
@@ -168,7 +160,7 @@ func (s *reliefSweep) run(l *loop) bool {
 }
 
 func (s *reliefSweep) visit(l *loop, c *client) {
-	w := c.burden()
+	w := c.Burden()
 	if w == 0 {
 		return
 	}
@@ -182,87 +174,23 @@ func (s *reliefSweep) visit(l *loop, c *client) {
 	}
 }
 
-// burden is what c holds of the node's buffers, in bytes.
-func (c *client) burden() int {
-	n := c.Queue.Weight() + c.Buffered()
-	if c.held != nil {
-		n += cap(c.held.buf)
-	}
-	return n
-}
-
 // unburden closes c for what it holds. One that is being closed has had its last
 // words, and no more time for reading them.
 func (l *loop) unburden(c *client) {
-	defer c.guard()
-	if c.state != open {
-		l.drop(c, c.reason)
+	defer l.Guard(c.Stream)
+	if c.State() != open {
+		l.Drop(c.Stream, c.Reason())
 		return
 	}
-	if c.writing {
-		l.slow(c, metrics.ReasonMemory)
+	if c.Writing() {
+		l.Slow(c.Stream, metrics.ReasonMemory)
 		return
 	}
-	l.fail(c, tryAgainLater, metrics.ReasonMemory, "out of buffers")
+	l.Fail(c.Stream, session.StatusTryAgainLater, metrics.ReasonMemory, "out of buffers")
 }
 
-// thirst notes that c, whose input is held, waits for buffers. It goes on after
-// the next relief, or is closed when it has waited for thirstTicks.
-func (l *loop) thirst(c *client) {
-	if _, known := l.thirsty.get(c); known {
-		return
-	}
-	l.thirsty.set(c, l.now)
-	l.tight = true
-	l.g.metrics.Reached(metrics.LimitBuffered)
-	l.g.relieve()
-}
-
-// thirstTicks is how long a client waits for buffers: longer than calmTime, so
-// that a relief is tried.
-const thirstTicks = session.Tick(2 * time.Second / tick)
-
-// tightRead is how much is read at once while buffers are short: who has to
-// wait holds little.
-const tightRead = 4 << 10
-
-// quench lets the clients of one loop try again that wait for buffers.
-type quench struct {
-	begun   bool
-	clients []*client
-}
-
-// run is true when all have tried.
-func (q *quench) run(l *loop) bool {
-	if !q.begun {
-		q.begun = true
-		q.clients = slices.Collect(l.thirsty.keys())
-	}
-	for begin := l.micros(); len(q.clients) > 0; {
-		c := q.clients[0]
-		q.clients = q.clients[1:]
-		l.drink(c)
-		if l.since(begin) > slice {
-			return len(q.clients) == 0
-		}
-	}
-	return true
-}
-
-// drink goes on with a client that has waited for buffers.
-func (l *loop) drink(c *client) {
-	since, still := l.thirsty.get(c)
-	if !still {
-		return
-	}
-	defer c.guard()
-	if c.parked() { // for something else, too
-		l.thirsty.delete(c)
-		return
-	}
-	l.resume(c)
-	if _, still = l.thirsty.get(c); still && l.now-since >= thirstTicks && c.state == open {
-		l.violated(c, session.ErrBudget)
-		l.flush(c)
-	}
+// quench lets those go on, in slices, who wait for buffers.
+func (l *loop) quench() {
+	q := new(Quench)
+	l.post(letter{run: func(l *loop) bool { return q.Run(l.Engine, slice) }}, 0)
 }

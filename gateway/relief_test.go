@@ -67,7 +67,7 @@ func TestWhoHoldsTheBuffersPaysForThem(t *testing.T) {
 							return
 						}
 						if f.Header.OpCode == ws.OpClose {
-							if code, _ := ws.ParseCloseFrameData(f.Payload); code == tryAgainLater {
+							if code, _ := ws.ParseCloseFrameData(f.Payload); code == session.StatusTryAgainLater {
 								mu.Lock()
 								told++
 								mu.Unlock()
@@ -142,17 +142,17 @@ func TestReliefLooksAtEachClientAFewTimes(t *testing.T) {
 			for i, l := range g.loops {
 				l.do(func(l *loop) {
 					for j := range clients / loops {
-						c := l.slab.take(l)
-						c.state, c.hub, c.upgraded = open, g.settings.Load().hubs.Named("default"), true
+						c := l.sham(g.settings.Load().hubs.Named("default"))
 						size := 1 + j%64
 						if i == 0 {
 							weights[c.timer.Slot] = size
 						}
-						if err := c.Queue.Append(l.context.Pool, session.AppendFrame(nil, ws.OpBinary, make([]byte, size*100)), 0, 0); err != nil {
+						if err := c.queue.Append(l.context.Pool, session.AppendFrame(nil, ws.OpBinary, make([]byte, size*100)), 0, 0); err != nil {
 							t.Fatal(err)
 						}
-						l.stalled[c], c.writing = struct{}{}, true
-						l.weigh(c)
+						l.stalled[c.Stream] = struct{}{}
+						c.set(writing, true)
+						l.weigh(c.Stream, 0)
 					}
 				})
 			}
@@ -167,12 +167,12 @@ func TestReliefLooksAtEachClientAFewTimes(t *testing.T) {
 			if m == nil {
 				t.Fatalf("no relief in the log: %s", log)
 			}
-			if visited, _ := strconv.Atoi(m[2]); visited > 8*(clients+loops*chunkSlots) {
+			if visited, _ := strconv.Atoi(m[2]); visited > 8*(clients+loops*Chunk) {
 				t.Errorf("%d slots visited for %d clients", visited, clients)
 			}
 			heaviest, lightest := 0, 64
 			g.loops[0].do(func(l *loop) {
-				l.slab.all(func(c *client) {
+				l.all(func(c *client) {
 					if w := weights[c.timer.Slot]; c.state == open {
 						heaviest = max(heaviest, w)
 					} else {

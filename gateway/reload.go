@@ -11,7 +11,6 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/route"
 	"sluice/gateway/upstream"
-	"sluice/session"
 )
 
 // Reload puts what cfg says of hubs, limits, heartbeats and draining into
@@ -64,25 +63,16 @@ type revision struct {
 func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 	lim := &cfg.Limits
 	s := &settings{
-		hosts:      route.HostsOf(cfg.Hosts, cfg.Endpoint),
-		hubs:       route.New[hub](),
-		endpoint:   g.endpoint(cfg),
-		interval:   ticks(cfg.Heartbeat.Interval),
-		timeout:    ticks(cfg.Heartbeat.Timeout),
-		head:       int(lim.Head),
-		headers:    lim.Headers,
-		headTime:   ticks(lim.Handshake),
-		pending:    int64(lim.PendingHandshakes),
-		awaiting:   max(1, lim.PendingHandshakes/8),
-		messageAge: ticks(lim.MessageAge),
-		control:    session.NewRate(float64(lim.ControlRate), lim.ControlBurst),
-		queue:      int(lim.Queue),
-		queueAge:   ticks(lim.QueueAge),
-		closeTime:  ticks(lim.Close),
-		groups:     lim.Groups,
-		mailbox:    int64(lim.Mailbox),
+		hosts:     route.HostsOf(cfg.Hosts, cfg.Endpoint),
+		hubs:      route.New[hub](),
+		endpoint:  g.endpoint(cfg),
+		headers:   lim.Headers,
+		newcomers: limitsOf(cfg),
+		pending:   int64(lim.PendingHandshakes),
+		awaiting:  max(1, lim.PendingHandshakes/8),
+		groups:    lim.Groups,
+		mailbox:   int64(lim.Mailbox),
 	}
-	s.early = s.interval / 16
 	shares := ShareDescriptors(g.limit, cfg)
 	s.connections, s.http, s.descriptors = int64(shares.Connections), int64(shares.HTTP), shares.clients()
 	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
@@ -95,7 +85,8 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		hc := cfg.Hubs[name]
 		h := g.hubs[name]
 		if h == nil {
-			h = &hub{name: name, metrics: g.metrics.Hub(name), rosters: makeRosters(g.metrics.Loops(), g.kernel.hashing())}
+			h = &hub{name: name, metrics: g.metrics.Hub(name), ids: g.ids, rosters: makeRosters(g.metrics.Loops(), g.kernel.hashing())}
+			h.class.Counts = h.metrics
 			r.added = append(r.added, h)
 		}
 		hs, err := g.reviseHub(r, h, cfg, hc)
@@ -141,6 +132,7 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 	for _, name := range slices.Sorted(maps.Keys(r.settings.hubs.All())) {
 		h := r.settings.hubs.All()[name]
 		hs := r.next[h]
+		h.class.Set(hs.limits)
 		if !hs.traits.Inline {
 			h.metrics.ExportUpstream(true)
 		}
@@ -159,6 +151,8 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 		}
 	}
 	g.hubs = r.settings.hubs.All()
+	g.set.Newcomers.Set(r.settings.newcomers)
+	g.set.Waiting.Store(r.settings.pending)
 	g.settings.Store(r.settings)
 	return retired
 }

@@ -265,8 +265,8 @@ func TestWhatIsLeftOfAClientIsBounded(t *testing.T) {
 		why   metrics.Discard
 	}{
 		"in time": {func(n *node, ev lateEvent) {
-			over := n.loops[0].uptime() + 2*remainsPatience*time.Second
-			eventually(n.t, "its time is over", func() bool { return n.loops[0].uptime() > over })
+			over := n.loops[0].Uptime() + 2*remainsPatience*time.Second
+			eventually(n.t, "its time is over", func() bool { return n.loops[0].Uptime() > over })
 			ev.answer()
 		}, metrics.DiscardTimeout},
 		"when buffers run out": {func(n *node, ev lateEvent) {

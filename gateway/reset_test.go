@@ -42,12 +42,12 @@ func opened(then func(n *node, p *peer, late *lateUpstream)) func(*node, *peer, 
 func begun(frame []byte) func(*node, *peer, *lateUpstream) {
 	return opened(func(n *node, p *peer, _ *lateUpstream) {
 		p.send(frame)
-		n.awaits("the message has begun", func(c *client) bool { return c.Partial() })
+		n.awaits("the message has begun", func(c *client) bool { return c.Reader.Partial() })
 	})
 }
 
 func resets() []aReset {
-	state := func(n *node, s state) {
+	state := func(n *node, s State) {
 		n.awaits("the client has come that far", func(c *client) bool { return c.state == s })
 	}
 	return []aReset{
@@ -75,11 +75,11 @@ func resets() []aReset {
 		{name: "in a message", reason: metrics.ReasonReset, lead: begun(part(byte(ws.OpText), "hello"))},
 		{name: "while parked", reason: metrics.ReasonReset, lead: opened(func(n *node, p *peer, late *lateUpstream) {
 			p.send(text("one"))
-			n.awaits("the client is parked", func(c *client) bool { return c.waiting && c.held == nil })
+			n.awaits("the client is parked", func(c *client) bool { return c.waiting() && c.held == nil })
 		})},
 		{name: "while parked with input", reason: metrics.ReasonReset, lead: opened(func(n *node, p *peer, late *lateUpstream) {
 			p.send(append(text("one"), text("two")...))
-			n.awaits("input waits", func(c *client) bool { return c.waiting && c.held != nil })
+			n.awaits("input waits", func(c *client) bool { return c.waiting() && c.held != nil })
 		})},
 		{name: "while bytes are queued", reason: metrics.ReasonReset,
 			edit: limited(func(l *config.Limits) { l.Queue = config.GiB }),
@@ -186,7 +186,7 @@ func testResets(t *testing.T, loops int) {
 // touch a session that has ended meanwhile: its reset is found by the write of
 // an echo that is long enough to be written before the rest is looked at.
 func TestResetBehindInputLeavesNothing(t *testing.T) {
-	begin := part(byte(ws.OpText), strings.Repeat("x", readSize))
+	begin := part(byte(ws.OpText), strings.Repeat("x", ReadSize))
 	end := part(fin|byte(ws.OpContinuation), "x")
 	for name, behind := range map[string][]byte{
 		"nothing":        nil,
@@ -202,7 +202,7 @@ func TestResetBehindInputLeavesNothing(t *testing.T) {
 			other := n.dial()
 			p := n.dial()
 			p.send(begin)
-			n.awaits("most of the message is there", func(c *client) bool { return c.Partial() && c.Announced() == 0 })
+			n.awaits("most of the message is there", func(c *client) bool { return c.Reader.Partial() && c.Reader.Announced() == 0 })
 			n.frozen(func() {
 				p.send(append(slices.Clone(end), behind...))
 				p.reset()

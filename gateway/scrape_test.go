@@ -80,8 +80,7 @@ func (n *node) inhabit(l *loop, sessions int) {
 	hub := n.settings.Load().hubs.Named("default")
 	l.do(func(l *loop) {
 		for range sessions {
-			c := l.slab.take(l)
-			c.hub, c.state, c.upgraded = hub, open, true
+			l.sham(hub)
 			l.metrics.Opened(hub.metrics)
 			l.metrics.Handshake(hub.metrics, metrics.ResultOK, time.Millisecond)
 		}
@@ -236,7 +235,7 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 	t.Run("silent connections", func(t *testing.T) {
 		n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 1 }))
 		oldest := n.connect()
-		eventually(t, "a handshake is pending", func() bool { return n.pending.Load() == 1 })
+		eventually(t, "a handshake is pending", func() bool { return n.set.Pending.Load() == 1 })
 		n.connect()
 		oldest.wantBusy()
 		counted(t, n, metrics.LimitSilent)
@@ -271,10 +270,10 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 	t.Run("descriptors", func(t *testing.T) {
 		n := start(t, nil)
 		left := n.descriptorsLeft()
-		n.pending.Add(left)
+		n.set.Pending.Add(left)
 		n.connect().wantBusy()
 		counted(t, n, metrics.LimitDescriptors)
-		n.pending.Add(-left)
+		n.set.Pending.Add(-left)
 	})
 	t.Run("departing connections", func(t *testing.T) {
 		n := start(t, limited(func(l *config.Limits) { l.PendingHandshakes = 1 }))
@@ -323,11 +322,11 @@ func TestReachedLimitsAreCounted(t *testing.T) {
 			t.Errorf("%v in flight", got)
 		}
 		n.loops[0].do(func(l *loop) {
-			c := l.slab.take(l)
+			c := l.sham(n.settings.Load().hubs.Named("default"))
 			if l.verify(c, nil, auth.Beside, "", "") {
 				t.Error("there was room for one more")
 			}
-			l.slab.put(c)
+			l.dispel(c)
 		})
 		counted(t, n, metrics.LimitVerifications)
 	})

@@ -51,7 +51,7 @@ func (g *Gateway) Ready() error {
 		return errors.New("draining")
 	case g.places.Load() >= g.settings.Load().connections:
 		return errors.New("connection limit reached")
-	case g.crowded():
+	case g.set.Crowded():
 		return errors.New("buffers almost used up")
 	}
 	return nil
@@ -81,4 +81,4 @@ func (g *Gateway) Alive(ctx context.Context) error {
 
 // uptime is the node's clock, for what is compared between loops, of which each
 // has its own. Any goroutine.
-func (g *Gateway) uptime() time.Duration { return g.loops[0].uptime() }
+func (g *Gateway) uptime() time.Duration { return g.loops[0].Uptime() }

@@ -10,14 +10,9 @@ import (
 	"sluice/session"
 )
 
-// tick is the period of the loops' wheels, and so the precision of every
-// deadline. Each tick wakes a sleeping process, and the Go runtime's monitor
-// with it, which is most of what an idle gateway costs.
-const tick = 200 * time.Millisecond
-
 // ticks is d in ticks, rounded up: a deadline is never early.
 func ticks(d config.Duration) session.Tick {
-	return session.Tick((time.Duration(d) + tick - 1) / tick)
+	return session.Tick((time.Duration(d) + Tick - 1) / Tick)
 }
 
 // settings is what a configuration means to the loops: nothing is parsed or
@@ -28,21 +23,35 @@ type settings struct {
 	endpoint  string // base URL of the node
 	dataPlane *auth.DataPlane
 
-	interval, timeout, early session.Tick // heartbeat
-	head, headers            int          // request head: bytes, fields
-	headTime                 session.Tick
-	pending                  int64 // handshakes under way of each kind, a node
-	awaiting                 int   // of those, tokens that wait for the key set of an issuer
-	connections              int64 // sessions, a node
-	descriptors              int64 // of all clients together
-	http                     int64 // connections that speak plain HTTP
-	messageAge               session.Tick
-	control                  session.Rate
-	queue                    int
-	queueAge                 session.Tick
-	closeTime                session.Tick
-	groups                   int   // of a session
-	mailbox                  int64 // bytes of pushes, a loop
+	newcomers   *Limits // of clients whose hub is not known
+	headers     int     // fields of a request head
+	pending     int64   // handshakes under way of each kind, a node
+	awaiting    int     // of those, tokens that wait for the key set of an issuer
+	connections int64   // sessions, a node
+	descriptors int64   // of all clients together
+	http        int64   // connections that speak plain HTTP
+	groups      int     // of a session
+	mailbox     int64   // bytes of pushes, a loop
+}
+
+// limitsOf is what cfg says that bounds every client.
+func limitsOf(cfg *config.Config) *Limits {
+	lim := &cfg.Limits
+	b := &Limits{
+		Head:       int(lim.Head),
+		HeadTime:   ticks(lim.Handshake),
+		Message:    session.Limits{Message: int(lim.Message), Fragments: lim.Fragments},
+		MessageAge: ticks(lim.MessageAge),
+		Read:       ReadSize,
+		Interval:   ticks(cfg.Heartbeat.Interval),
+		Timeout:    ticks(cfg.Heartbeat.Timeout),
+		Control:    session.NewRate(float64(lim.ControlRate), lim.ControlBurst),
+		Queue:      int(lim.Queue),
+		QueueAge:   ticks(lim.QueueAge),
+		CloseTime:  ticks(lim.Close),
+	}
+	b.Early = b.Interval / 16
+	return b
 }
 
 // allKeys is what opens any hub of cfg. Who has such a key is told that a hub

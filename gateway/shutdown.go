@@ -54,10 +54,8 @@ func (g *Gateway) leave(ctx context.Context, cfg *config.Drain) bool {
 	end, _ := ctx.Deadline()
 	for _, l := range g.loops {
 		l.do(func(l *loop) {
-			for _, e := range l.entrances {
-				if err := e.listener.Quiesce(); err != nil {
-					g.log.Warn("listener not quiesced: clients may be reset", "err", err)
-				}
+			if err := l.Quiesce(); err != nil {
+				g.log.Warn("listener not quiesced: clients may be reset", "err", err)
 			}
 			empty = append(empty, l.beginDrain(ticks(cfg.Window), time.Until(end)))
 		})
@@ -86,7 +84,7 @@ const settleTime = 1200 * time.Millisecond
 // closeEntrances ends the node's accepting for good.
 func (g *Gateway) closeEntrances() {
 	for _, l := range g.loops {
-		l.do((*loop).closeEntrances)
+		l.do(func(l *loop) { l.CloseEntrances() })
 	}
 }
 
@@ -140,13 +138,13 @@ func (g *Gateway) stop(ctx context.Context) (cut bool) {
 
 // release gives back what belongs to no loop.
 func (g *Gateway) release() {
-	if g.reserve != nil {
-		g.reserve.Close()
+	if g.set.Reserve != nil {
+		g.set.Reserve.Close()
 	}
 	closeAll(g.inherited)
 }
 
-func closeAll(listeners []listener) {
+func closeAll(listeners []Listener) {
 	for _, l := range listeners {
 		l.Close()
 	}

@@ -18,7 +18,7 @@ func (s *simulation) sweep() {
 	}
 	for _, l := range s.loops {
 		silent, departing, used := 0, 0, 0
-		l.slab.all(func(c *client) {
+		l.all(func(c *client) {
 			used++
 			if c.state == heading {
 				silent++
@@ -29,7 +29,7 @@ func (s *simulation) sweep() {
 			if c.conn.Open() {
 				open++
 				delete(s.plain.returned, c.conn.FD())
-				if c.upgraded {
+				if c.Upgraded() {
 					sessions++
 				}
 			}
@@ -53,9 +53,9 @@ func (s *simulation) sweep() {
 	if got := s.sessions.Load(); got != sessions {
 		s.fail("the node counts %d sessions, there are %d", got, sessions)
 	}
-	if s.budget.Used() < 0 || s.pending.Load() < 0 || s.places.Load() < 0 || s.asking.Load() < 0 {
+	if s.budget.Used() < 0 || s.set.Pending.Load() < 0 || s.places.Load() < 0 || s.asking.Load() < 0 {
 		s.fail("a count is negative: budget %d, pending %d, places %d, asking %d",
-			s.budget.Used(), s.pending.Load(), s.places.Load(), s.asking.Load())
+			s.budget.Used(), s.set.Pending.Load(), s.places.Load(), s.asking.Load())
 	}
 	if s.relieving.Load() && !mail {
 		s.fail("a relief is under way, and nobody has a letter of it")
@@ -68,27 +68,27 @@ func (l *loop) hasMail() bool { return len(l.mail.in)+len(l.mail.out)-l.mail.nex
 // look holds what must be true of one client between two callbacks.
 func (s *simulation) look(l *loop, c *client) {
 	_, parting := l.partings[c]
-	since, thirsty := l.thirsty.get(c)
+	since, thirsty := l.thirsty.get(c.Stream)
 	slot := c.timer.Slot
 	if (c.state == open || c.state == heading || c.state == closing || c.state == leaving) && c.conn.Open() && !l.wheel.Armed(&c.timer) && !parting {
 		s.fail("slot %d, state %d: nothing will end it, no timer runs", slot, c.state)
 	}
-	if c.state == open && c.held != nil && !c.waiting && !c.writing && !thirsty && !parting {
+	if c.state == open && c.held != nil && !c.waiting() && !c.Writing() && !thirsty && !parting {
 		s.fail("slot %d holds input, and nobody will wake it", slot)
 	}
-	if c.writing != (c.Queue.Len() > 0) {
-		s.fail("slot %d: writing is %t with %d bytes queued", slot, c.writing, c.Queue.Len())
+	if c.Writing() != (c.queue.Len() > 0) {
+		s.fail("slot %d: writing is %t with %d bytes queued", slot, c.Writing(), c.queue.Len())
 	}
-	if told := s.backend.conns[c.ref()]; c.waiting && !l.hasMail() && c.hub.name != "echo" && (told == nil || !told.under) {
+	if told := s.backend.conns[c.Ref()]; c.waiting() && !l.hasMail() && c.hub.name != "echo" && (told == nil || !told.under) {
 		s.fail("slot %d, state %d, waits for the backend, which has nothing of it", slot, c.state)
 	}
-	late := session.Tick(s.lateness()/tick) + 10
+	late := session.Tick(s.lateness()/Tick) + 10
 	if thirsty && l.now-since > thirstTicks+late {
 		s.fail("slot %d has been thirsty for %d ticks", slot, l.now-since)
 	}
 	if c.state == open && c.who != nil && c.who.grant != nil && c.who.grant.bounded {
-		close := time.Duration(l.g.settings.Load().closeTime) * tick
-		if over := s.world.Now() - c.who.grant.expires; over > close+time.Duration(late)*tick {
+		close := time.Duration(l.g.settings.Load().newcomers.CloseTime) * Tick
+		if over := s.world.Now() - c.who.grant.expires; over > close+time.Duration(late)*Tick {
 			s.fail("slot %d is open %v after the end of its token", slot, over)
 		}
 	}
@@ -97,7 +97,7 @@ func (s *simulation) look(l *loop, c *client) {
 // isOpen reports whether ref is an open session that nobody has dismissed.
 func (s *simulation) isOpen(ref session.Ref) bool {
 	l := s.loops[ref.Loop]
-	c := l.slab.find(ref)
+	c := l.find(ref)
 	return c != nil && c.state == open && !l.dismissed(c)
 }
 
@@ -134,7 +134,7 @@ func (s *simulation) ended() {
 		}
 		l.context.Pool.Trim()
 	}
-	if used, pending, places, asking := s.budget.Used(), s.pending.Load(), s.places.Load(), s.asking.Load(); used != 0 || pending != 0 || places != 0 || asking != 0 {
+	if used, pending, places, asking := s.budget.Used(), s.set.Pending.Load(), s.places.Load(), s.asking.Load(); used != 0 || pending != 0 || places != 0 || asking != 0 {
 		s.fail("left: budget %d, pending %d, places %d, asking %d", used, pending, places, asking)
 	}
 	if s.relieving.Load() {

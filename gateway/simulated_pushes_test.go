@@ -347,7 +347,7 @@ func (s *simulation) hurried(word uint32, begun time.Duration) {
 		return
 	}
 	p := s.pushes[word&^isPush]
-	if late := begun - p.posted - p.ttl; p.ttl > 0 && late > 3*tick+s.lateness() {
+	if late := begun - p.posted - p.ttl; p.ttl > 0 && late > 3*Tick+s.lateness() {
 		s.fail("push %d is written %v after its end", p.id, late)
 	}
 }

@@ -181,7 +181,7 @@ func (s *simulation) stop() {
 	}
 	s.world.Settle(100_000)
 	for _, l := range s.loops {
-		l.release()
+		l.Shut()
 	}
 	s.hush()
 }

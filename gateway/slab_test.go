@@ -15,7 +15,7 @@ import (
 // events that was collected before. Until then its slot must stay vacant.
 func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
 	var s slab
-	l := new(loop)
+	l := new(Engine)
 	first := s.take(l)
 	first.state = open
 	ref := session.Ref{Slot: first.timer.Slot, Generation: first.generation}
@@ -24,7 +24,7 @@ func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
 	}
 	s.put(first)
 	for tick := range 2 {
-		for range chunkSlots { // more than were vacant
+		for range Chunk { // more than were vacant
 			if c := s.take(l); c == first {
 				t.Fatalf("the slot has a new tenant after %d ticks", tick)
 			}

@@ -302,9 +302,9 @@ func TestUpgradeThatComesSecondLosesNothing(t *testing.T) {
 	}
 	upgrade = strings.TrimSuffix(upgrade, "\r\n") + strings.Join(lines, "\r\n") + "\r\n\r\n"
 	filler := text(strings.Repeat("x", 50_000))
-	last := readSize - len(first) - len(upgrade) - len(filler) - 8
+	last := ReadSize - len(first) - len(upgrade) - len(filler) - 8
 	stream := first + upgrade + string(filler) + string(text(strings.Repeat("y", last)))
-	if len(stream) != readSize {
+	if len(stream) != ReadSize {
 		t.Fatalf("%d bytes, want one read", len(stream))
 	}
 	var p *peer

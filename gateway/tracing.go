@@ -49,7 +49,7 @@ func (l *loop) traceOf(c *client) *trace.Context {
 // handshaken counts a handshake that has ended, and returns its span, nil if
 // nothing is traced.
 func (l *loop) handshaken(c *client, r metrics.Result) *trace.Context {
-	took := l.since(c.began)
+	took := l.Since(c.began)
 	l.metrics.Handshake(c.counts(), r, took)
 	if l.traced == nil {
 		return nil
@@ -74,7 +74,7 @@ func (l *loop) told(c *client, r metrics.Result) trace.Handshake {
 	}
 	switch r {
 	case metrics.ResultOK:
-		h.Connection = l.g.ids.Encode(c.ref())
+		h.Connection = l.g.ids.Encode(c.Ref())
 	case metrics.ResultOverloaded, metrics.ResultUnavailable, metrics.ResultUpstream:
 		h.Failed = true
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"sluice/session"
 )
 
 // visitors are the clients of one hub, who count what they say and hear.
@@ -201,7 +203,7 @@ func (p *visitor) closed(f ws.Frame) {
 		return // ours
 	case ws.StatusInternalServerError:
 		p.failed++
-	case tryAgainLater:
+	case session.StatusTryAgainLater:
 		p.overloaded++
 	default:
 		p.t.Errorf("%s: closed with %d", p.name, code)

@@ -104,10 +104,9 @@ func (c *Closing) Receive(dst []byte, code ws.StatusCode) []byte {
 // has other work, often stops the peer or the way to it too, and is no silence
 // of the peer's.
 type Heartbeat struct {
-	seen   Tick   // when bytes came last
-	pinged Tick   // when the open ping was sent
-	sentAt uint32 // the same in milliseconds, for the round-trip time
-	asked  Tick   // the same in attended ticks; 0: no ping is open
+	seen   uint32 // twice the tick at which bytes came last, and one more if a ping was sent since
+	sentAt uint32 // when the open ping was sent, on a finer clock, for the round-trip time
+	asked  Tick   // when it was, in attended ticks; 0: no ping is open
 }
 
 // Verdict is what is to be done about a peer.
@@ -123,12 +122,13 @@ const (
 )
 
 // Seen notes that bytes have come. It is all that a message costs.
-func (h *Heartbeat) Seen(now Tick) { h.seen = now }
+func (h *Heartbeat) Seen(now Tick) { h.seen = uint32(now) << 1 }
 
 // Asked notes that a ping was sent, at the given millisecond of the loop's
 // clock. attended, which is not 0, is how many ticks the loop has been there.
-func (h *Heartbeat) Asked(now, attended Tick, milli uint32) {
-	h.pinged, h.sentAt, h.asked = now, milli, attended
+func (h *Heartbeat) Asked(attended Tick, milli uint32) {
+	h.sentAt, h.asked = milli, attended
+	h.seen |= 1
 }
 
 // Answered takes a pong. It returns when the ping that it answers was sent,
@@ -145,13 +145,13 @@ func (h *Heartbeat) Answered() (milli uint32, ok bool) {
 // more than a ping. suspended says that input is waiting unread: the pong may
 // be behind it, so that silence means nothing.
 func (h *Heartbeat) Check(now, attended, interval, timeout, early, beat Tick, suspended bool) (Verdict, Tick) {
-	if h.asked != 0 && !h.seen.Before(h.pinged) {
+	if h.seen&1 == 0 {
 		h.asked = 0 // not the pong, but life
 	}
 	switch {
 	case suspended:
 		if h.asked != 0 {
-			h.pinged, h.asked = now, attended // the answer's time runs from when we can hear it
+			h.asked = attended // the answer's time runs from when we can hear it
 		}
 		return Alive, now + timeout
 	case h.asked != 0:
@@ -160,7 +160,8 @@ func (h *Heartbeat) Check(now, attended, interval, timeout, early, beat Tick, su
 		}
 		return Dead, now
 	}
-	due := h.seen + interval - early
+	ago := Tick((uint32(now)<<1 - h.seen&^1) >> 1)
+	due := now - ago + interval - early
 	if due -= due % beat; now.Before(due) {
 		return Alive, due
 	}

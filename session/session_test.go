@@ -57,7 +57,7 @@ func TestHeartbeatAsksOnceAndDropsInTime(t *testing.T) {
 			t.Fatalf("%v, next %d, want a ping now", verdict, next-begin)
 		}
 		asked := begin + interval - 5
-		h.Asked(asked, asked, 1)
+		h.Asked(asked, 1)
 		if verdict, _ = h.Check(next-1, next-1, interval, timeout, 5, 1, false); verdict != Alive {
 			t.Fatal("dropped before the answer's time was over")
 		}
@@ -70,7 +70,7 @@ func TestHeartbeatAsksOnceAndDropsInTime(t *testing.T) {
 func TestHeartbeatTakesAnyByteForLife(t *testing.T) {
 	var h Heartbeat
 	h.Seen(0)
-	h.Asked(250, 250, 7)
+	h.Asked(250, 7)
 	h.Seen(250) // in the tick of the ping, so behind it
 	verdict, next := h.Check(350, 350, 250, 100, 0, 1, false)
 	if verdict != Alive || next != 500 {
@@ -97,7 +97,7 @@ func TestHeartbeatAsksOnTheBeat(t *testing.T) {
 func TestHeartbeatIsSuspendedWhileInputWaits(t *testing.T) {
 	var h Heartbeat
 	h.Seen(0)
-	h.Asked(250, 250, 7)
+	h.Asked(250, 7)
 	for now := Tick(350); now < 2000; now += 100 {
 		if verdict, next := h.Check(now, now, 250, 100, 0, 1, true); verdict != Alive || next != now+100 {
 			t.Fatalf("at %d: %v, next %d", now, verdict, next)
@@ -120,7 +120,7 @@ func TestHeartbeatWaitsForAnAnswerOnlyWhileSomebodyListens(t *testing.T) {
 		var h Heartbeat
 		h.Seen(begin)
 		now, attended := begin+interval, Tick(7)
-		h.Asked(now, attended, 1)
+		h.Asked(attended, 1)
 		now, attended = now+10_000, attended+timeout-1
 		verdict, next := h.Check(now, attended, interval, timeout, 0, 1, false)
 		if verdict != Alive || next != now+1 {
@@ -137,7 +137,7 @@ func TestPongIsTimedOnce(t *testing.T) {
 	if _, ok := h.Answered(); ok {
 		t.Error("a pong nobody asked for was timed")
 	}
-	h.Asked(250, 250, 7)
+	h.Asked(250, 7)
 	if sent, ok := h.Answered(); !ok || sent != 7 {
 		t.Errorf("%d, %v, want 7, true", sent, ok)
 	}

@@ -1,0 +1,70 @@
+package gateway
+
+import "sluice/metrics"
+
+// Drop closes the socket of s now and ends its session. reason is why, unless
+// the end had begun before for another.
+func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
+	if !s.conn.Open() {
+		return
+	}
+	if s.is(registered) {
+		e.sys.Del(s.conn.FD())
+		s.set(registered, false)
+	}
+	from := s.state
+	if from == open {
+		s.reason = reason
+		e.owner.Ending(s, true)
+	}
+	e.sys.Close(&s.conn)
+	delete(e.outlines, s)
+	e.unhold(s)
+	e.lose(s, lostAs(s.reason), e.out, 0)
+	e.out = e.out[:0]
+	e.wheel.Disarm(&s.timer)
+	if s.is(writing) {
+		s.set(writing, false)
+		delete(e.stalled, s)
+	}
+	before := s.queue.Len()
+	s.Reader.Release(e.context)
+	e.dropped(s, lostAs(s.reason), s.queue.Reset(e.context.Pool))
+	e.weigh(s, before)
+	e.pend(s, orphaned)
+	e.owner.Gone(s, from)
+}
+
+// Cut is Drop without a last look at what s has said.
+func (e *Engine) Cut(s *Stream, reason metrics.Reason) {
+	if s.state == open {
+		s.reason, s.state = reason, closing
+	}
+	e.Drop(s, reason)
+}
+
+// Free makes the slot of s vacant, whose socket is closed or somebody else's.
+func (e *Engine) Free(s *Stream) {
+	e.wheel.Disarm(&s.timer)
+	e.letGo(s)
+	if !s.is(upgraded) {
+		e.pend(s, vacant)
+		e.set.Pending.Add(-1)
+		e.metrics.Gauge(metrics.HandshakesInFlight, -1)
+	}
+	e.slab.put(s)
+}
+
+// register makes the poller report what happens to s, if s is still there.
+// What has happened before is reported at once, so that nothing is missed.
+func (e *Engine) register(s *Stream) {
+	if s.is(registered) || !s.conn.Open() {
+		return
+	}
+	if err := e.sys.Add(s.conn.FD(), s.interest(), s.onEvent); err != nil {
+		e.set.Log.Error("connection cannot be polled", "err", err)
+		e.Drop(s, metrics.ReasonReset)
+		return
+	}
+	s.set(registered, true)
+}

@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// Tick is the period of the wheel, and so the precision of every deadline. Each
+// tick wakes a sleeping process, and the Go runtime's monitor with it, which is
+// most of what an idle gateway costs.
+const Tick = 200 * time.Millisecond
+
+// ReadSize is the engine's read buffer, and how much one socket may say before
+// the others have their turn.
+const ReadSize = 64 << 10
+
+// wheelSlots times a tick is the turn of the wheel: 102.4 s.
+const wheelSlots = 512
+
+// Engine is one loop: a goroutine (the poller's), one epoll set, and the streams
+// that it owns. Every method runs on that goroutine unless it says otherwise;
+// that is why nothing here has a lock.
+type Engine struct {
+	set     *Set
+	owner   Owner
+	index   int
+	sys     netpoll.System // the kernel as this engine sees it
+	metrics *metrics.Loop
+	random  *rand.Rand
+
+	entrances []*entrance
+	slab      slab
+	wheel     *session.Wheel
+	context   *session.Context
+	deflate   *session.Deflater
+
+	now      session.Tick
+	attended session.Tick   // how many ticks it was there, from 1: while it was away it heard nobody
+	pieces   [64][]byte     // what one write is made of
+	in       [ReadSize]byte // what was read last; nobody's between two callbacks
+	out      []byte         // bytes for the stream at hand; empty between two callbacks
+
+	silent    line // streams whose request head has not come
+	departing line // streams that were refused and have not left
+
+	stalled  map[*Stream]struct{}           // whose socket does not take what we write
+	thirsty  ordered[*Stream, session.Tick] // that wait for buffers, and since when
+	tight    bool                           // buffers were short at the last tick, or since
+	outlines map[*Stream]*session.Outline   // of what those say whose input is only skimmed
+	idleHeld []*Held
+}
+
+// NewEngine makes an engine, the index-th of a set. It runs its owner's Woken from now
+// on; Run lets newcomers in.
+func NewEngine(set *Set, index int, sys netpoll.System, listeners []Listener, seed uint64, owner Owner) (*Engine, error) {
+	e := &Engine{
+		set:      set,
+		owner:    owner,
+		index:    index,
+		sys:      sys,
+		metrics:  set.Metrics.Loop(index),
+		attended: 1,
+		random:   rand.New(rand.NewPCG(seed, uint64(index))),
+
+		wheel:   session.NewWheel(wheelSlots, 0),
+		context: session.NewContext(session.NewPool(set.Budget)),
+		deflate: session.NewDeflater(),
+
+		stalled:  make(map[*Stream]struct{}),
+		outlines: make(map[*Stream]*session.Outline),
+	}
+	for _, l := range listeners {
+		e.entrances = append(e.entrances, &entrance{engine: e, listener: l})
+	}
+	if err := sys.OnWake(e.guarded(owner.Woken)); err != nil {
+		return nil, fmt.Errorf("doorbell: %w", err)
+	}
+	return e, nil
+}
+
+// Run starts the clock and lets newcomers in.
+func (e *Engine) Run() error {
+	if err := e.sys.OnTick(Tick, func(due uint64) { e.guarded(func() { e.onTick(due) })() }); err != nil {
+		return fmt.Errorf("timer: %w", err)
+	}
+	for _, x := range e.entrances {
+		if err := x.watch(); err != nil {
+			return fmt.Errorf("listener: %w", err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the clock and the doorbell, once nothing is there any more.
+func (e *Engine) Stop() {
+	e.sys.StopTicking()
+	e.sys.Mute()
+}
+
+// Shut gives back the engine's own descriptors after Stop. Nothing may be in the
+// epoll set any more. Called by any other goroutine.
+func (e *Engine) Shut() { e.sys.Shut() }
+
+// Wake has the owner's Woken called. Any goroutine, until Shut.
+func (e *Engine) Wake() { e.sys.Wake() }
+
+// Uptime is the engine's clock. Any goroutine.
+func (e *Engine) Uptime() time.Duration { return e.sys.Now() }
+
+// Now is the tick that it is.
+func (e *Engine) Now() session.Tick { return e.now }
+
+// Micros is the engine's fine clock, for durations under an hour.
+func (e *Engine) Micros() uint32 { return uint32(e.sys.Now() / time.Microsecond) }
+
+// Since is the time from a reading of Micros until now.
+func (e *Engine) Since(t uint32) time.Duration {
+	return time.Duration(e.Micros()-t) * time.Microsecond
+}
+
+// guarded keeps a panic in one of the engine's own callbacks from ending the
+// process.
+func (e *Engine) guarded(cb func()) func() {
+	return func() {
+		defer func() {
+			if v := recover(); v != nil {
+				e.Panicked(v)
+			}
+		}()
+		cb()
+	}
+}
+
+// Panicked counts and logs a panic.
+func (e *Engine) Panicked(v any) {
+	e.out = e.out[:0]
+	e.metrics.Inc(metrics.Panics)
+	e.set.Log.Error("panic in a callback", "panic", v, "stack", string(debug.Stack()))
+}
+
+// Guard is deferred by the callbacks of a stream: a panic ends that stream and no
+// other.
+func (e *Engine) Guard(s *Stream) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	e.lose(s, metrics.DropGone, e.out, 0)
+	e.Panicked(v)
+	if s.state != vacant {
+		defer func() {
+			if recover() != nil { // its end panics, too
+				e.sys.Close(&s.conn)
+				e.Free(s)
+			}
+		}()
+		e.owner.Broken(s)
+	}
+}
+
+// onTick runs the deadlines and whatever else is done by the clock.
+func (e *Engine) onTick(due uint64) {
+	elapsed := e.sys.Now()
+	e.now = session.Tick(elapsed / Tick)
+	e.context.Now = e.now
+	e.attended++
+	e.metrics.LoopLag(elapsed%Tick + time.Duration(due-1)*Tick)
+
+	e.wheel.Advance(e.now, e.expire)
+	e.slab.settle()
+	for _, x := range e.entrances {
+		x.resume()
+	}
+	e.tight = e.set.Crowded()
+	e.owner.Ticked()
+	if e.now%trimTicks == 0 {
+		e.trim()
+	}
+	e.metrics.Publish()
+}
+
+// trimTicks is how often an engine gives back what a burst has left it.
+const trimTicks = session.Tick(10 * time.Second / Tick)
+
+func (e *Engine) trim() {
+	e.context.Pool.Trim()
+	e.idleHeld = nil
+	if cap(e.out) > ReadSize {
+		e.out = nil
+	}
+}

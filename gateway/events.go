@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"io"
+
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// handle is what the poller calls when something happens to the socket of s.
+func (s *Stream) handle(ev netpoll.Event) {
+	e := s.engine
+	if !s.conn.Open() {
+		e.metrics.Inc(metrics.StaleEvents)
+		return
+	}
+	defer e.Guard(s)
+	if ev&netpoll.Out != 0 && s.is(writing) && e.drain(s) {
+		e.drained(s)
+	}
+	if ev&(netpoll.In|hangup) == 0 {
+		return
+	}
+	if s.state == heading {
+		more := e.readHead(s)
+		if s.state == asking && (more || ev&hangup != 0) {
+			s.miss(ev)
+		}
+		if s.state != open || !more && ev&hangup == 0 {
+			return
+		}
+	}
+	e.receive(s, ev)
+}
+
+// drained goes on with a stream whose queue is empty.
+func (e *Engine) drained(s *Stream) {
+	if s.state == leaving {
+		e.depart(s)
+		return
+	}
+	e.Resume(s)
+}
+
+// receive reads what the socket has and serves it. Replies to what came with
+// one read leave with one write.
+func (e *Engine) receive(s *Stream, ev netpoll.Event) {
+	for taken := 0; s.conn.Open(); {
+		if s.held != nil {
+			// Reading is stopped: TCP slows the client down. What the event
+			// said is kept for when it goes on. Only an end of both
+			// directions needs no waiting.
+			s.miss(ev)
+			if ev&(netpoll.Hup|netpoll.Err) != 0 {
+				e.Drop(s, metrics.ReasonReset)
+			}
+			return
+		}
+		size := e.readSize(s)
+		n, err := e.sys.Read(s.conn, e.in[:size])
+		switch {
+		case err == netpoll.ErrWouldBlock:
+			return
+		case err == io.EOF && (s.parked() || s.is(writing)) && ev&(netpoll.Hup|netpoll.Err) == 0:
+			// The peer says no more, but may still hear what its last message
+			// is answered. The end is found again when that is done.
+			s.miss(ev)
+			return
+		case err != nil:
+			e.Drop(s, lost(err))
+			return
+		}
+		e.metrics.ReceivedBytes(s.class.Counts, n)
+		s.heartbeat.Seen(e.now)
+		e.Take(s, e.in[:n])
+		e.Flush(s)
+		if n < size && ev&hangup == 0 {
+			return // a short read is the end, unless data and FIN came as one event
+		}
+		if taken += n; taken >= ReadSize && s.conn.Open() && s.held == nil {
+			// The others first: Mod reports a socket that is still readable again.
+			e.sys.Mod(s.conn.FD(), s.interest())
+			return
+		}
+	}
+}
+
+// tightRead is how much is read at once while buffers are short: who has to
+// wait holds little.
+const tightRead = 4 << 10
+
+// readSize is how much is read of s at once. Where sessions get parked it is
+// little, so that little has to wait, until a long message is announced.
+func (e *Engine) readSize(s *Stream) int {
+	if s.class == &e.set.Newcomers {
+		return ReadSize
+	}
+	if e.tight {
+		return tightRead
+	}
+	return min(max(s.limits().Read, s.Reader.Announced()), ReadSize)
+}
+
+// lost is the reason for a read or write error.
+func lost(err error) metrics.Reason {
+	if err == io.EOF {
+		return metrics.ReasonEOF
+	}
+	return metrics.ReasonReset
+}
+
+// ReadRest reads of the socket of s, which is about to be closed, what it still
+// has, into a buffer of the engine's. The error is that of a read.
+func (e *Engine) ReadRest(s *Stream) ([]byte, error) {
+	n, err := e.sys.Read(s.conn, e.in[:])
+	if err == nil {
+		e.metrics.ReceivedBytes(s.class.Counts, n)
+	}
+	return e.in[:n], err
+}
+
+// Take serves the frames in p, and holds what has to wait. The caller flushes.
+func (e *Engine) Take(s *Stream, p []byte) {
+	n := e.serve(s, p)
+	if s.state != open {
+		return
+	}
+	if n < len(p) {
+		if !e.hold(s, p[n:]) {
+			e.Fail(s, session.StatusTryAgainLater, metrics.ReasonMemory, "out of buffers")
+			return
+		}
+		e.metrics.Gauge(metrics.ParkedSessions, 1)
+	}
+}
+
+// Resume goes on with a stream that was parked: with what was held first, then
+// with what the socket has meanwhile.
+func (e *Engine) Resume(s *Stream) {
+	if h := s.held; h != nil {
+		if s.parked() {
+			return
+		}
+		since, thirsty := e.thirsty.get(s)
+		e.quenched(s)
+		p := h.buf[h.off:]
+		h.off = len(h.buf) // while it is served, nothing is left of it
+		n := e.serve(s, p)
+		if s.held == h { // nothing has ended the session meanwhile
+			if _, still := e.thirsty.get(s); still && thirsty && n == 0 {
+				e.thirsty.set(s, since)
+			}
+			if h.off -= len(p) - n; h.off == len(h.buf) {
+				e.letGo(s)
+				e.metrics.Gauge(metrics.ParkedSessions, -1)
+			}
+		}
+		if e.Flush(s); s.held != nil {
+			return // parked again
+		}
+	}
+	if ev := netpoll.Event(s.missed); ev != 0 && s.conn.Open() {
+		s.missed = 0
+		e.receive(s, ev)
+	}
+}

@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"net/http"
+
+	"sluice/gateway/handshake"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/session"
+)
+
+// Answers to request heads that no owner sees.
+var (
+	// ErrBusy is for newcomers over a limit of the node.
+	ErrBusy = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "too many connections"}
+)
+
+// RetryAfter is the seconds after which a refused client may come again.
+const RetryAfter = 5
+
+// busyNow is ErrBusy on the wire, for newcomers that get no slot.
+var busyNow = handshake.AppendResponse(nil, ErrBusy, handshake.Answer{RetryAfter: RetryAfter})
+
+// readHead collects the request head. The whole of it usually comes with the
+// first read and is never copied; of a slow one, the beginning is held. Not
+// more is read than a head may be, so that little can be behind it. It reports
+// whether there may be more to read.
+func (e *Engine) readHead(s *Stream) (more bool) {
+	limit := e.set.Newcomers.Limits().Head
+	for s.state == heading {
+		k := 0
+		if s.held != nil {
+			k = copy(e.in[:], s.held.buf)
+			limit = max(limit, k+1) // a reload may have lowered it
+		}
+		n, err := e.sys.Read(s.conn, e.in[k:limit])
+		switch {
+		case err == netpoll.ErrWouldBlock:
+			return false
+		case err != nil:
+			e.Drop(s, metrics.ReasonReset)
+			return false
+		}
+		e.metrics.ReceivedBytes(s.class.Counts, n)
+		more = k+n == limit
+		e.takeHead(s, e.in[:k+n], k)
+	}
+	return more
+}
+
+// takeHead looks for the end of the head in p, which is all that has come so
+// far; the first seen bytes were searched before.
+func (e *Engine) takeHead(s *Stream, p []byte, seen int) {
+	limit := e.set.Newcomers.Limits().Head
+	end := handshake.End(p, seen)
+	switch {
+	case end > limit || end < 0 && len(p) >= limit:
+		e.owner.BadHead(s, p, handshake.TooLarge(p[:limit]))
+	case end >= 0:
+		e.letGo(s)
+		e.owner.Head(s, p[:end], p[end:])
+	default:
+		if err := handshake.CheckPrefix(p, seen); err != nil {
+			e.owner.BadHead(s, p, err)
+		} else if !e.hold(s, p) {
+			e.owner.BadHead(s, p, ErrBusy)
+		}
+	}
+}
+
+// Keep has s wait with its head, and what came behind it, for its owner's word:
+// nothing more of it is read. Whom it waits for has a deadline. It is false when
+// the budget is used up.
+func (e *Engine) Keep(s *Stream, head, rest []byte) bool {
+	if s.state == asking {
+		return true
+	}
+	if !e.hold(s, append(append(e.out[:0], head...), rest...)) {
+		return false
+	}
+	s.held.head = len(head)
+	e.pend(s, asking)
+	e.wheel.Disarm(&s.timer)
+	return true
+}
+
+// Kept is the head of a stream that waits with it, and what came behind it.
+func (s *Stream) Kept() (head, rest []byte) {
+	return s.held.buf[:s.held.head], s.held.buf[s.held.head:]
+}
+
+// Refuse answers the head of s, or what there is of one, with the bytes of an
+// error, and lets s go.
+func (e *Engine) Refuse(s *Stream, answer []byte) {
+	e.letGo(s)
+	e.out = append(e.out[:0], answer...)
+	e.leave(s)
+}
+
+// Out is an empty buffer of the engine's in which the answer to a head may be
+// built, until any verb is called with it.
+func (e *Engine) Out() []byte { return e.out[:0] }
+
+// Accept makes a session of s, of the class that it is in. answer is the
+// response to its head, which the next Flush sends; deflate and windowBits are
+// what was agreed on. The caller goes on with Take for what has come behind the
+// head, and Flush, and gives back what is returned with GiveBack: the head, if s
+// was kept waiting.
+func (e *Engine) Accept(s *Stream, answer []byte, deflate bool, windowBits uint8) (kept *Held) {
+	kept, s.held = s.held, nil
+	e.out = answer
+	e.set.Pending.Add(-1)
+	e.metrics.Gauge(metrics.HandshakesInFlight, -1)
+	e.pend(s, open)
+	s.set(upgraded, true)
+	if deflate {
+		s.windowBits = windowBits
+	}
+	s.Reader.Init(session.Server, deflate)
+	// As if it had been silent for up to half an interval: those who came
+	// together are not asked together.
+	interval := s.limits().Interval
+	s.heartbeat.Seen(e.now - session.Tick(e.random.Uint32N(uint32(interval/2+1))))
+	e.overdue(s)
+	return kept
+}
+
+// Detach takes the socket of s, whose head is known, out of the poller: it is the
+// caller's, who frees the slot then, or refuses s after all.
+func (e *Engine) Detach(s *Stream) netpoll.Conn {
+	if s.is(registered) {
+		e.sys.Del(s.conn.FD())
+		s.set(registered, false)
+	}
+	return s.conn
+}

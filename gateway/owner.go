@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"github.com/gobwas/ws"
+
+	"sluice/session"
+)
+
+// Owner is whose the streams of an engine are: it decides who may come, answers
+// what they say, and is told of their ends. All of it is called on the engine's
+// goroutine; what it is given is valid during the call, unless it says otherwise.
+// Any verb of the engine may be called from within.
+type Owner interface {
+	// Room reports whether a newcomer may have a descriptor.
+	Room() bool
+	// Came hears of a stream whose request head is to come.
+	Came(s *Stream)
+	// Head hears that the request head of s is complete; rest is what came
+	// behind it. It lets s in, refuses it, releases it, or keeps it waiting.
+	Head(s *Stream, head, rest []byte)
+	// BadHead hears that of s no head will come that could be served, got is as
+	// far as it came. It refuses s.
+	BadHead(s *Stream, got []byte, err error)
+	// Message hears a message of s. It may hold s.
+	Message(s *Stream, op ws.OpCode, payload []byte)
+	// Due hears that a deadline of the open stream s has come, perhaps one of the
+	// owner's. It returns when the next of the owner's is, if there is one.
+	Due(s *Stream) (next session.Tick, some bool)
+	// Ending hears that nothing more of the session of s will be served. What
+	// waits to be served can be taken with TakeInput, and if the socket is about
+	// to be closed, what it still has can be read with ReadRest.
+	Ending(s *Stream, socket bool)
+	// Gone hears that the socket of s is closed, and how far s had come. The slot
+	// is the owner's until it calls Free.
+	Gone(s *Stream, from State)
+	// Broken hears that a callback of s has panicked: s must end, with nobody
+	// waited for.
+	Broken(s *Stream)
+	// Pressed hears that a stream waits for buffers.
+	Pressed()
+	// Woken hears that Wake was called.
+	Woken()
+	// Ticked hears of each tick, when the deadlines have been seen to.
+	Ticked()
+}
