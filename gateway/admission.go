@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
+	"sluice/gateway/engine"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/handshake"
@@ -51,7 +52,7 @@ func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte
 			return
 		}
 		if !l.wait(c, nil, head, rest) || !l.verify(c, hs, way, token, string(l.head.Host)) {
-			l.refuse(c, ErrBusy)
+			l.refuse(c, engine.ErrBusy)
 		}
 	}
 }
@@ -85,7 +86,7 @@ var authFailures = map[auth.Reason]metrics.AuthFailure{
 // wait parks a handshake, which takes its place. It is false when there is
 // none, or the budget is used up.
 func (l *loop) wait(c *client, client *auth.Client, head, rest []byte) bool {
-	if c.State() == asking {
+	if c.State() == engine.Asking {
 		l.petitions[c] = &petition{client: client}
 		return true
 	}
@@ -108,11 +109,11 @@ func (l *loop) verify(c *client, hs *hubSettings, way auth.Way, token, host stri
 	ref := c.Ref()
 	then := func(client *auth.Client, err error) {
 		l.post(letter{run: func(l *loop) bool {
-			if c := l.find(ref); c != nil && c.State() == asking {
+			if c := l.find(ref); c != nil && c.State() == engine.Asking {
 				defer l.Guard(c.Stream)
 				l.verified(c, client, err)
 				l.Flush(c.Stream)
-				if c.State() == open { // what has come meanwhile is unread
+				if c.State() == engine.Open { // what has come meanwhile is unread
 					l.Resume(c.Stream)
 				}
 			}
@@ -184,7 +185,7 @@ func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, re
 		l.refuse(c, errGroups)
 		return
 	case !l.wait(c, client, head, rest):
-		l.refuse(c, ErrBusy)
+		l.refuse(c, engine.ErrBusy)
 		return
 	}
 	l.ask(c, hs, upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client), Parent: l.traceOf(c)})
@@ -295,7 +296,7 @@ func (l *loop) unreached(c *client) {
 		Code:   c.Closing.Code(),
 		Reason: metrics.ResultClientGone.String(),
 	})
-	c.Release(HoldEvent) // that answer tells us nothing
+	c.Release(engine.HoldEvent) // that answer tells us nothing
 }
 
 // letIn answers the handshake and makes a session of c, which takes a place now
@@ -303,7 +304,7 @@ func (l *loop) unreached(c *client) {
 func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, v *upstream.Verdict, rest []byte) {
 	if !c.placed {
 		if !l.g.takePlace(l.g.settings.Load(), c.hub, false) {
-			l.refuse(c, ErrBusy)
+			l.refuse(c, engine.ErrBusy)
 			return
 		}
 		c.placed = true

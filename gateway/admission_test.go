@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sluice/gateway/engine"
 	"strings"
 	"testing"
 	"time"
@@ -425,7 +426,7 @@ func TestTokensOfIssuersAreVerifiedBesideTheLoop(t *testing.T) {
 	p.say(request("/", "Authorization: Bearer "+issuer.token(t, "ann")) + string(text("early")))
 	eventually(t, "the client waits", func() bool {
 		waits := false
-		n.each(func(c *client) { waits = waits || c.state == asking })
+		n.each(func(c *client) { waits = waits || c.State() == engine.Asking })
 		return waits
 	})
 	issuer.release()

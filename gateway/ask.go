@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
+
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/delivery"
@@ -32,7 +34,7 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 		l.heard(c, ev.Type, r)
 		return
 	}
-	c.Hold(HoldEvent)
+	c.Hold(engine.HoldEvent)
 	c.asked = ev.Type
 }
 
@@ -50,8 +52,8 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	if !c.waiting() {
 		return // a second reply, or one to a session that fell to a panic
 	}
-	c.Release(HoldEvent)
-	if c.State() == orphaned {
+	c.Release(engine.HoldEvent)
+	if c.State() == engine.Gone {
 		if c.Upgraded() {
 			if l.heard(c, c.asked, r); l.carryOn(c) {
 				return
@@ -86,7 +88,7 @@ func (l *loop) reply(c *client, r upstream.Reply) {
 
 // tell sends c, in its own callback, what its upstream has answered.
 func (l *loop) tell(c *client, m *delivery.Send) {
-	if c.State() == open {
+	if c.State() == engine.Open {
 		l.Write(c.Stream, m.Op, m.Data)
 		return
 	}
@@ -96,7 +98,7 @@ func (l *loop) tell(c *client, m *delivery.Send) {
 
 // closeFor closes c, in its own callback, as its upstream has answered.
 func (l *loop) closeFor(c *client, a delivery.Close) {
-	if c.State() == open {
+	if c.State() == engine.Open {
 		l.close(c, a.Status(), closedByUpstream(a), a.Reason)
 		return
 	}
@@ -134,6 +136,6 @@ func (l *loop) farewell(c *client) {
 		Code:   c.Closing.Code(),
 		Reason: c.Reason().String(),
 	})
-	c.Release(HoldEvent) // that answer tells us nothing
+	c.Release(engine.HoldEvent) // that answer tells us nothing
 	l.vacate(c)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -116,10 +117,12 @@ func TestErrandThatPanicsGivesBackWhatItHolds(t *testing.T) {
 		n, peers := peopled(t, loops, nil)
 		// A slot that makes the filter panic, in each loop.
 		var traps []*client
+		var streams []*engine.Stream
 		for _, l := range n.loops {
 			l.do(func(l *loop) {
 				c := l.sham(n.settings.Load().hubs.Named("default"))
-				c.engine = nil
+				streams = append(streams, c.Stream)
+				c.Stream = nil
 				traps = append(traps, c)
 			})
 		}
@@ -145,7 +148,7 @@ func TestErrandThatPanicsGivesBackWhatItHolds(t *testing.T) {
 		}
 		for i, l := range n.loops {
 			l.do(func(l *loop) {
-				traps[i].engine = l.Engine
+				traps[i].Stream = streams[i]
 				l.dispel(traps[i])
 			})
 		}

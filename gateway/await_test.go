@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sluice/gateway/engine"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -87,7 +88,7 @@ func (i *issuer) signed(t *testing.T, iss, kid string) string {
 func (n *node) asking() int {
 	count := 0
 	n.each(func(c *client) {
-		if c.state == asking {
+		if c.State() == engine.Asking {
 			count++
 		}
 	})

@@ -133,7 +133,7 @@ func (c *churn) push(r *rand.Rand, stop <-chan struct{}) {
 		}
 		c.n.loops[ref.Loop].do(func(l *loop) {
 			if r.IntN(4) > 0 && ref.Slot < l.Slots() {
-				ref.Generation = l.at(ref.Slot).generation
+				ref.Generation = l.at(ref.Slot).Ref().Generation
 			}
 		})
 		id := c.n.ids.Encode(ref)

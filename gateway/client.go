@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
@@ -10,7 +11,7 @@ import (
 // at the slot's number in a slab of its own, and as often there: every field is
 // paid a million times.
 type client struct {
-	*Stream
+	*engine.Stream
 	hub    *hub
 	who    *identity // nil if there is nothing to know
 	began  uint32    // microseconds: when accepted, or when the event under way was sent
@@ -20,15 +21,15 @@ type client struct {
 }
 
 // waiting reports whether an event is under way to the upstream of c.
-func (c *client) waiting() bool { return c.Held(HoldEvent) }
+func (c *client) waiting() bool { return c.Held(engine.HoldEvent) }
 
 // clients is the slab.
 type clients struct{ chunks [][]client }
 
 // reach makes clients until there is one for that slot of e.
-func (b *clients) reach(e *Engine, slot uint32) {
-	for base := uint32(len(b.chunks) * Chunk); base <= slot; base += Chunk {
-		chunk := make([]client, Chunk)
+func (b *clients) reach(e *engine.Engine, slot uint32) {
+	for base := uint32(len(b.chunks) * engine.Chunk); base <= slot; base += engine.Chunk {
+		chunk := make([]client, engine.Chunk)
 		for i := range chunk {
 			chunk[i].Stream = e.At(base + uint32(i))
 		}
@@ -37,9 +38,9 @@ func (b *clients) reach(e *Engine, slot uint32) {
 }
 
 // of returns the client whose stream s is.
-func (l *loop) of(s *Stream) *client {
+func (l *loop) of(s *engine.Stream) *client {
 	slot := s.Slot()
-	return &l.clients.chunks[slot/Chunk][slot%Chunk]
+	return &l.clients.chunks[slot/engine.Chunk][slot%engine.Chunk]
 }
 
 // find returns the client that ref names, or nil if it is gone.
@@ -55,7 +56,7 @@ func (l *loop) at(slot uint32) *client { return l.of(l.At(slot)) }
 
 // all calls f for each client that is there.
 func (l *loop) all(f func(*client)) {
-	l.All(func(s *Stream) { f(l.of(s)) })
+	l.All(func(s *engine.Stream) { f(l.of(s)) })
 }
 
 // counts is what is counted for the hub of c, nil before that is known.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"net/http"
+	"sluice/gateway/engine"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func (e *endingTest) unanswered() lateEvent {
 // gone waits until the session's socket is closed.
 func (e *endingTest) gone() {
 	e.t.Helper()
-	e.n.awaits("the connection is closed", func(c *client) bool { return c.state == orphaned })
+	e.n.awaits("the connection is closed", func(c *client) bool { return c.State() == engine.Gone })
 }
 
 // test ends one session and looks at what is left of it.
@@ -199,7 +200,7 @@ func TestClientClosesInEveryState(t *testing.T) {
 		{name: "while our queue is full", code: 1000, reason: metrics.ReasonClientClose, run: func(e *endingTest) {
 			e.n.fill(e.n.id(), 200<<10)
 			e.send(bye)
-			e.n.awaits("the close has arrived", func(c *client) bool { return c.state == leaving })
+			e.n.awaits("the close has arrived", func(c *client) bool { return c.State() == engine.Leaving })
 			if err := e.n.push(e.n.id(), ws.OpText, []byte("too late")); err != nil {
 				e.t.Fatal(err)
 			}
@@ -211,7 +212,7 @@ func TestClientClosesInEveryState(t *testing.T) {
 				e.send(bye)
 				e.closeWrite()
 			})
-			e.n.awaits("the close has arrived", func(c *client) bool { return c.state == leaving })
+			e.n.awaits("the close has arrived", func(c *client) bool { return c.State() == engine.Leaving })
 			e.wantPushed(1000)
 		}},
 		{name: "while our queue is full, and does not read", code: 1000, reason: metrics.ReasonClientClose,
@@ -400,7 +401,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 		{name: "while more waits", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(text("one"), text("two")...))
 			one := e.unanswered()
-			e.n.awaits("input waits", func(c *client) bool { return c.held != nil })
+			e.n.awaits("input waits", func(c *client) bool { return c.Holding() })
 			e.disconnect(ws.StatusNormalClosure, "enough")
 			one.answer()
 			e.want(ws.OpText, "one")
@@ -412,7 +413,7 @@ func TestGatewayClosesInEveryState(t *testing.T) {
 		{name: "while the answer waits behind more", code: 1000, reason: metrics.ReasonBackend, run: func(e *endingTest) {
 			e.send(append(append(text("one"), text("two")...), bye...))
 			one := e.unanswered()
-			e.n.awaits("input waits", func(c *client) bool { return c.held != nil })
+			e.n.awaits("input waits", func(c *client) bool { return c.Holding() })
 			e.disconnect(ws.StatusNormalClosure, "enough")
 			one.answer()
 			e.want(ws.OpText, "one")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"sluice/gateway/engine"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -87,7 +88,7 @@ func TestThoseBeingClosedCannotKeepNewcomersOut(t *testing.T) {
 				eventually(t, "all are being closed", func() bool {
 					ending := 0
 					n.each(func(c *client) {
-						if c.state == closing || c.state == leaving {
+						if c.State() == engine.Closing || c.State() == engine.Leaving {
 							ending++
 						}
 					})

@@ -15,7 +15,6 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
-	"sluice/netpoll"
 	"sluice/session"
 )
 
@@ -39,7 +38,7 @@ func crowd(t *testing.T, users ...string) (*node, map[string]*peer, map[string]s
 	return n, peers, ids
 }
 
-func mustFilter(t *testing.T, s string) *delivery.Filter {
+func mustFilter(t testing.TB, s string) *delivery.Filter {
 	f, err := delivery.ParseFilter(s)
 	if err != nil {
 		t.Fatal(err)
@@ -169,13 +168,9 @@ func TestMessagesExpire(t *testing.T) {
 // synthetic makes n sessions without a client on a loop, all in a group. What
 // they are sent stays in their queues.
 func (l *loop) synthetic(h *hub, count int) []*client {
-	var conn netpoll.Conn // of the only real one: nothing is written to it
-	l.all(func(c *client) { conn = c.conn })
 	members := make([]*client, count)
 	for i := range members {
 		c := l.sham(h)
-		c.set(writing, true)
-		c.conn = conn
 		l.join(c, []string{"crowd"})
 		members[i] = c
 	}
@@ -190,23 +185,19 @@ func (l *loop) disband(members []*client) {
 	}
 }
 
-// sham makes a session without a client or a socket.
+// sham makes a session without a client or a socket, of which no upstream hears.
+// What it is sent waits.
 func (l *loop) sham(h *hub) *client {
-	s := l.slab.take(l.Engine)
-	l.Came(s)
-	c := l.of(s)
+	c := l.of(l.Seat(&h.class))
 	c.enter(h)
-	s.state = open
-	s.set(upgraded, true)
 	return c
 }
 
 // dispel takes a sham away.
 func (l *loop) dispel(c *client) {
 	s := c.Stream
-	s.queue.Reset(l.context.Pool)
 	*c = client{Stream: s}
-	l.slab.put(s)
+	l.Free(s)
 }
 
 const syntheticMembers = 100_000
@@ -252,7 +243,7 @@ func TestPushReachesEveryMemberWhoStaysOnce(t *testing.T) {
 					}
 				}
 				for _, c := range members {
-					switch got := c.queue.Len() / size; {
+					switch got := c.Queued() / size; {
 					case got > 1:
 						twice++
 					case got == 0 && (kind == delivery.All || !strayed[c]):
@@ -332,10 +323,10 @@ func TestPagesNeitherRepeatNorForgetWhoStays(t *testing.T) {
 
 // is reports whether c is the gateway's end of p.
 func (c *client) is(p *peer) bool {
-	if !c.conn.Open() {
+	if !c.Connected() {
 		return false
 	}
-	return c.conn.RemoteAddr().String() == p.LocalAddr().String()
+	return c.RemoteAddr().String() == p.LocalAddr().String()
 }
 
 // What waits for the loops is refused beyond their bound, and what was taken

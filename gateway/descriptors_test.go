@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net/http"
+	"sluice/gateway/engine"
 	"testing"
 
 	"sluice/gateway/config"
@@ -57,7 +58,7 @@ func TestNewcomerTakesTheDescriptorOfTheOldestSilentOne(t *testing.T) {
 		n.connect().wantBusy()
 		n.set.Pending.Add(-1)
 		silent := n.connect()
-		n.awaits("it is accepted", func(c *client) bool { return c.state == heading })
+		n.awaits("it is accepted", func(c *client) bool { return c.State() == engine.Heading })
 		for i := range 100 { // until one comes to the loop of the silent one
 			if i == 99 {
 				t.Fatal("the silent one stays")

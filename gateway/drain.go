@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -25,11 +26,11 @@ type drain struct {
 // messages are waited for as long as the time left, in which everything is to
 // be done, allows for: peers need some of it to answer their Close frames.
 func (l *loop) beginDrain(window session.Tick, left time.Duration) <-chan struct{} {
-	rest := session.Tick(max(0, left) / Tick)
+	rest := session.Tick(max(0, left) / engine.Tick)
 	d := &drain{begun: l.Now(), took: window, empty: make(chan struct{})}
 	d.until = l.Now() + rest - min(rest/2, l.g.settings.Load().newcomers.CloseTime+1)
 	l.all(func(c *client) {
-		if c.State() == open {
+		if c.State() == engine.Open {
 			d.order = append(d.order, c.Ref())
 		}
 	})

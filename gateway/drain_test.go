@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sluice/gateway/engine"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -211,7 +212,7 @@ func TestADrainThatIsCutFailsIfSomebodyWasThere(t *testing.T) {
 		}, nil},
 		{"half a request head", func(t *testing.T, n *node, _ *lateUpstream) {
 			n.connect().say("GET / HT")
-			n.awaits("it is read", func(c *client) bool { return c.held != nil })
+			n.awaits("it is read", func(c *client) bool { return c.Holding() })
 		}, ErrCut},
 		{"a handshake under way", func(t *testing.T, n *node, late *lateUpstream) {
 			n.connect().say(request("/"))
@@ -292,7 +293,7 @@ func TestCloseDoesNotWaitForAKeySet(t *testing.T) {
 	})
 	p := n.connect()
 	p.say(request("/?access_token=" + i.token(t, "ann")))
-	n.awaits("the token is verified", func(c *client) bool { return c.state == asking })
+	n.awaits("the token is verified", func(c *client) bool { return c.State() == engine.Asking })
 	began := time.Now()
 	n.Close()
 	if took := time.Since(began); took >= 4*time.Second { // a fetch may take 5 s

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -35,9 +36,9 @@ func (l *loop) due(c *client) (next session.Tick, some bool) {
 }
 
 // gone ends what there is of c, whose socket is closed, and tells its upstream.
-func (l *loop) gone(c *client, from State) {
+func (l *loop) gone(c *client, from engine.State) {
 	if !c.Upgraded() {
-		if from == heading || from == asking {
+		if from == engine.Heading || from == engine.Asking {
 			l.handshaken(c, metrics.ResultClientGone)
 		}
 		if !c.waiting() {
@@ -48,7 +49,7 @@ func (l *loop) gone(c *client, from State) {
 	l.g.sessions.Add(-1)
 	defer l.g.places.Add(-1) // when the upstream has been told
 	l.strike(c)
-	l.metrics.Closed(c.hub.metrics, uint16(c.Closing.Code()), c.Reason(), time.Duration(l.Now()-c.opened)*Tick)
+	l.metrics.Closed(c.hub.metrics, uint16(c.Closing.Code()), c.Reason(), time.Duration(l.Now()-c.opened)*engine.Tick)
 	if !l.carryOn(c) {
 		l.farewell(c)
 	}
@@ -57,15 +58,15 @@ func (l *loop) gone(c *client, from State) {
 // abandon ends what there is of c, when nothing is waited for any more.
 func (l *loop) abandon(c *client, reason metrics.Reason) {
 	if c.Upgraded() {
-		c.Release(HoldEvent)
+		c.Release(engine.HoldEvent)
 		l.forsakeHeld(c, metrics.DiscardShutdown)
 		l.unpart(c)
 		l.Cut(c.Stream, reason)
 	} else {
 		l.Drop(c.Stream, reason)
 	}
-	if c.State() == orphaned {
-		c.Release(HoldEvent)
+	if c.State() == engine.Gone {
+		c.Release(engine.HoldEvent)
 		l.orphanAnswered(c, upstream.Reply{})
 	}
 }
@@ -84,7 +85,7 @@ func (r *removal) run(l *loop) bool {
 	begin := l.Micros()
 	for ; r.cursor < l.Slots(); r.cursor++ {
 		c := l.at(r.cursor)
-		closes := c.State() == open && c.hub.now.Load().gone
+		closes := c.State() == engine.Open && c.hub.now.Load().gone
 		if (closes || r.cursor%64 == 63) && l.Since(begin) > slice {
 			return false
 		}

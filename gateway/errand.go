@@ -3,6 +3,7 @@ package gateway
 import (
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/metrics"
 	"sluice/session"
 )
@@ -131,5 +132,5 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 		e.frames[bits] = f
 	}
 	l.SendShared(c.Stream, f, ttl)
-	return c.State() == open
+	return c.State() == engine.Open
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -17,13 +18,13 @@ const year = 365 * 24 * time.Hour
 // Ticks wrap around after 27.2 years, and half of that is past: a token that is
 // good for longer neither ends its session soon nor keeps its timer busy.
 func TestATokenMayBeGoodForDecades(t *testing.T) {
-	wrap := time.Duration(1<<32) * Tick
+	wrap := time.Duration(1<<32) * engine.Tick
 	for name, ttl := range map[string]time.Duration{
 		"a year and more":     400 * 24 * time.Hour,
 		"14 years":            14 * year,
 		"half of a wrap":      wrap / 2,
 		"27.24 years":         wrap + 2*time.Second,
-		"a wrap less a tick":  wrap - Tick,
+		"a wrap less a tick":  wrap - engine.Tick,
 		"74 years":            74 * year,
 		"more than a century": 290 * year,
 	} {
@@ -37,13 +38,13 @@ func TestATokenMayBeGoodForDecades(t *testing.T) {
 			n.loops[0].do(func(l *loop) {
 				c := l.at(0)
 				for range 3 { // each time that the timer fires, however late
-					l.overdue(c.Stream)
+					l.Review(c.Stream)
 					ask, bounded, over := l.expired(c)
 					if !bounded || over {
 						t.Fatalf("bounded %v, over %v", bounded, over)
 					}
-					if near := l.now + session.Tick(time.Minute/Tick); ask.Before(near) {
-						t.Errorf("asked again after %d ticks", ask-l.now)
+					if near := l.Now() + session.Tick(time.Minute/engine.Tick); ask.Before(near) {
+						t.Errorf("asked again after %d ticks", ask-l.Now())
 					}
 				}
 			})
@@ -64,7 +65,7 @@ func TestATokenBeyondTheHorizonExpires(t *testing.T) {
 	n.loops[0].do(func(l *loop) {
 		c := l.at(0)
 		c.who.grant.expires -= 30 * year // that much later
-		l.overdue(c.Stream)
+		l.Review(c.Stream)
 	})
 	p.want(ws.OpClose, body(1008, "token expired"))
 	p.send(closeFrame(1008))

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"sluice/gateway/engine"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ type Gateway struct {
 	schemes     map[string]Open
 	settings    atomic.Pointer[settings]
 	drainConfig atomic.Pointer[config.Drain]
-	set         Set
+	set         engine.Set
 	budget      *session.Budget
 	relieving   atomic.Bool  // a relief is under way
 	calm        atomic.Int64 // no relief is begun before that, on the node's clock
@@ -70,7 +71,7 @@ type Gateway struct {
 	limit       uint64 // descriptors that the process may have, looked at once
 	ids         *session.IDKey
 	kernel      kernel
-	inherited   []Listener
+	inherited   []engine.Listener
 	addr        netip.AddrPort
 	loops       []*loop
 	api         http.Handler // the data plane
@@ -173,7 +174,7 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 }
 
 // newLoop makes a loop on the node's machine.
-func (g *Gateway) newLoop(index int, listeners []Listener, seed uint64) (*loop, error) {
+func (g *Gateway) newLoop(index int, listeners []engine.Listener, seed uint64) (*loop, error) {
 	sys, err := g.kernel.system(g.fatal)
 	if err != nil {
 		return nil, err
@@ -201,7 +202,7 @@ func (g *Gateway) forsake() {
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
 
 // listen returns a listener for each loop, or those that were handed in.
-func (g *Gateway) listen(cfg *config.Config) ([]Listener, error) {
+func (g *Gateway) listen(cfg *config.Config) ([]engine.Listener, error) {
 	o := netpoll.Options{
 		KeepAliveIdle:     keepAlive.Idle,
 		KeepAliveInterval: keepAlive.Interval,

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net"
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/handshake"
@@ -34,7 +35,7 @@ func (g *Gateway) httpOptions() plainhttp.Options {
 	return plainhttp.Options{
 		Limits: func() plainhttp.Limits {
 			s := g.settings.Load()
-			return plainhttp.Limits{Conns: s.http, Head: s.newcomers.Head, Fields: s.headers, HeadTime: time.Duration(s.newcomers.HeadTime) * Tick}
+			return plainhttp.Limits{Conns: s.http, Head: s.newcomers.Head, Fields: s.headers, HeadTime: time.Duration(s.newcomers.HeadTime) * engine.Tick}
 		},
 		Handler: &plainhttp.Site{
 			API: g.api,

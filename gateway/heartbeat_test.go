@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"log/slog"
+	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -33,11 +34,11 @@ func TestSilentPeerIsPingedAndDropped(t *testing.T) {
 	began := time.Now()
 	p.want(ws.OpPing, "")
 	asked := time.Since(began)
-	if asked < interval*7/16-Tick || asked > interval+2*Tick {
+	if asked < interval*7/16-engine.Tick || asked > interval+2*engine.Tick {
 		t.Errorf("pinged after %v, want between 7/16 of %v and all of it", asked, interval)
 	}
 	p.wantEnd()
-	if gone := time.Since(began) - asked; gone < timeout-Tick {
+	if gone := time.Since(began) - asked; gone < timeout-engine.Tick {
 		t.Errorf("dropped %v after the ping, before its %v were over", gone, timeout)
 	}
 	ev := late.next(t, upstream.Disconnected)
@@ -97,7 +98,7 @@ func TestLiveClientSurvivesAnUpstreamSlowerThanTheHeartbeat(t *testing.T) {
 	for elapsed := n.loops[0].Uptime(); n.loops[0].Uptime()-elapsed < 4*(interval+timeout); {
 		p.send(control(ws.OpPing, "x")) // behind "two": nobody reads it
 		n.loops[0].do(func(*loop) {})
-		time.Sleep(Tick / 2)
+		time.Sleep(engine.Tick / 2)
 	}
 	one.answer()
 	late.next(t, upstream.Message).answer()
@@ -163,11 +164,11 @@ func TestPingsAreSpreadOverTheInterval(t *testing.T) {
 		if at < 0 {
 			t.Fatal("a client was not pinged")
 		}
-		perTick[at/Tick]++
+		perTick[at/engine.Tick]++
 	}
 	for at, count := range perTick {
 		if count > clients/2 {
-			t.Errorf("%d of %d clients were asked within one Tick, at %v", count, clients, at*Tick)
+			t.Errorf("%d of %d clients were asked within one tick, at %v", count, clients, at*engine.Tick)
 		}
 	}
 }
@@ -187,7 +188,7 @@ func TestNobodyIsDroppedForALoopThatComesLate(t *testing.T) {
 		p.want(ws.OpPing, "")
 	}
 	n.frozen(func() {
-		time.Sleep(2 * Tick) // the clock rings first
+		time.Sleep(2 * engine.Tick) // the clock rings first
 		for _, p := range peers {
 			p.send(control(ws.OpPong, ""))
 		}
@@ -227,8 +228,8 @@ func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
 			t.Fatal("the world does not come to rest")
 		}
 	}
-	pass(Tick)
-	p, err := w.Dial(l.entrances[0].listener.(*netpolltest.Listener))
+	pass(engine.Tick)
+	p, err := w.Dial(l.Listeners()[0].(*netpolltest.Listener))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,40 +238,41 @@ func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
 		return b
 	}
 	p.Write([]byte(request("/")))
-	pass(Tick)
+	pass(engine.Tick)
 	if head := hear(); !bytes.HasPrefix(head, []byte("HTTP/1.1 101 ")) {
 		t.Fatalf("got %q", head)
 	}
+	ping := []byte{fin | byte(ws.OpPing), 0}
 	awaitPing := func() {
 		t.Helper()
-		for range interval/Tick + 1 {
+		for range interval/engine.Tick + 1 {
 			if got := hear(); bytes.Equal(got, ping) {
 				return
 			} else if len(got) > 0 {
 				t.Fatalf("got % x, want a ping", got)
 			}
-			pass(Tick)
+			pass(engine.Tick)
 		}
 		t.Fatal("no ping has come")
 	}
 	awaitPing()
 	for range 3 { // one of them would do to be taken for dead
 		w.Stop(10 * timeout)
-		pass(2 * Tick)
-		if p.Gone() || l.slab.used != 1 {
+		pass(2 * engine.Tick)
+		if p.Gone() || l.Counts().Used != 1 {
 			t.Fatal("dropped for time in which nobody listened")
 		}
 	}
 	p.Write(control(ws.OpPong, ""))
 	p.Write(text("here"))
-	pass(Tick)
+	pass(engine.Tick)
 	if got := hear(); !bytes.Contains(got, []byte("here")) {
 		t.Fatalf("got % x, want an echo", got)
 	}
 	awaitPing()
 	w.Stop(10 * timeout)
-	pass(timeout + 2*Tick)
-	if l.slab.used != 0 {
+	pass(timeout + 2*engine.Tick)
+	if l.Counts().Used != 0 {
 		t.Error("a peer that is silent while the loop listens is not dropped")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sluice/gateway/engine"
 	"strings"
 	"sync"
 	"testing"
@@ -59,7 +60,7 @@ func TestFramesBehindTheHeadAreAllServed(t *testing.T) {
 			n := start(t, nil)
 			for _, l := range n.loops { // as where net.ipv4.tcp_rmem has been raised
 				l.do(func(l *loop) {
-					if err := unix.SetsockoptInt(l.entrances[0].listener.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
+					if err := unix.SetsockoptInt(l.Listeners()[0].FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
 						t.Error(err)
 					}
 				})
@@ -68,9 +69,9 @@ func TestFramesBehindTheHeadAreAllServed(t *testing.T) {
 			var p *peer
 			if c.before >= 0 {
 				p = n.connect()
-				n.awaits("the client is accepted", func(c *client) bool { return c.Stream.is(registered) })
+				n.awaits("the client is accepted", func(c *client) bool { return c.Registered() })
 				p.say(stream[:c.before])
-				n.awaits("the head has come so far", func(cl *client) bool { return c.before == 0 || cl.held != nil && len(cl.held.buf) == c.before })
+				n.awaits("the head has come so far", func(cl *client) bool { return c.before == 0 || len(cl.HeldInput()) == c.before })
 			}
 			n.frozen(func() {
 				if p == nil {
@@ -93,9 +94,9 @@ func TestLateHeadThatIsRefusedIsAnsweredAndFreed(t *testing.T) {
 	n := start(t, limited(func(l *config.Limits) { l.Close = config.Duration(time.Hour) }))
 	p := n.connect()
 	p.say("GET")
-	n.awaits("the head has begun", func(c *client) bool { return c.held != nil })
+	n.awaits("the head has begun", func(c *client) bool { return c.Holding() })
 	n.frozen(func() {
-		p.say(" / nonsense\r\n\r\n" + strings.Repeat("x", 3*ReadSize))
+		p.say(" / nonsense\r\n\r\n" + strings.Repeat("x", 3*engine.ReadSize))
 		p.closeWrite()
 	})
 	p.wantStatus(http.StatusBadRequest)
@@ -129,7 +130,7 @@ func TestClientThatOnlySendsIsHeldBackAndClosed(t *testing.T) {
 	}()
 	peak, parked := int64(0), false
 	eventually(t, "it is found slow", func() bool {
-		n.each(func(c *client) { peak, parked = max(peak, n.budget.Used()), parked || c.parked() && c.held != nil })
+		n.each(func(c *client) { peak, parked = max(peak, n.budget.Used()), parked || c.Parked() && c.Holding() })
 		return n.metric("sluice_slow_consumers_total") == 1
 	})
 	if !parked {
@@ -145,7 +146,7 @@ func TestClientThatOnlySendsIsHeldBackAndClosed(t *testing.T) {
 		t.Errorf("while it sent: %v", err)
 	}
 	n.awaits("all of it is read", func(c *client) bool {
-		unread, err := unix.IoctlGetInt(c.conn.FD(), unix.SIOCINQ)
+		unread, err := unix.IoctlGetInt(c.FD(), unix.SIOCINQ)
 		return err == nil && unread == 0
 	})
 	if got := p.wantNumbered(size, 1013); got == 0 {

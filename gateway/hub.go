@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sluice/gateway/engine"
 	"strings"
 	"sync/atomic"
 
@@ -22,7 +23,7 @@ import (
 type hub struct {
 	name    string
 	metrics *metrics.Hub
-	class   Class // of its sessions' streams
+	class   engine.Class // of its sessions' streams
 	ids     *session.IDKey
 	now     atomic.Pointer[hubSettings]
 	asking  atomic.Int64 // handshakes that have a place
@@ -45,7 +46,7 @@ type hubSettings struct {
 	tokenless bool // nobody's tokens could be verified
 	origins   *auth.Origins
 	handshake handshake.Options
-	limits    *Limits
+	limits    *engine.Limits
 	gone      bool // no longer configured
 }
 

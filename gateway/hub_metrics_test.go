@@ -106,7 +106,7 @@ func TestConnectionIsCountedWhenItsHandshakeIsAnswered(t *testing.T) {
 	for _, loops := range []int{1, 4} {
 		n := start(t, func(cfg *config.Config) { cfg.Loops = loops })
 		for _, l := range n.loops {
-			l.do(func(l *loop) { l.sys.StopTicking() })
+			l.do(func(l *loop) { l.System().StopTicking() })
 		}
 		for i := range 5 {
 			n.dial()

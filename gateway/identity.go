@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/auth"
@@ -260,5 +261,5 @@ func (l *loop) expired(c *client) (ask session.Tick, bounded, over bool) {
 		return 0, false, false
 	}
 	left := c.who.grant.expires - l.Uptime()
-	return l.Now() + 1 + session.Tick(min(max(0, left), horizon)/Tick), true, left <= 0
+	return l.Now() + 1 + session.Tick(min(max(0, left), horizon)/engine.Tick), true, left <= 0
 }

@@ -102,14 +102,14 @@ func (n *node) left() string {
 			fmt.Fprintf(&b, "%s %v; ", what, v)
 		}
 	}
-	n.each(func(c *client) { fmt.Fprintf(&b, "client in state %d; ", c.state) })
+	n.each(func(c *client) { fmt.Fprintf(&b, "client in state %d; ", c.State()) })
 	for _, l := range n.loops {
 		l.do(func(l *loop) {
-			see("slots", float64(l.slab.used))
-			see("timers", float64(l.wheel.Len()))
+			see("slots", float64(l.Counts().Used))
+			see("timers", float64(l.Counts().Timers))
 			see("closes that wait", float64(len(l.partings)))
-			see("remains", float64(l.remains.len()+len(l.outlines)))
-			see("stalled clients", float64(len(l.stalled)))
+			see("remains", float64(l.remains.Len()+l.Counts().Skimmed))
+			see("stalled clients", float64(l.Counts().Stalled))
 		})
 	}
 	see("sessions", float64(n.sessions.Load()))

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/auth"
@@ -15,10 +16,10 @@ import (
 type kernel interface {
 	// listen opens a listener for each of n loops, or returns those that were
 	// handed in, which all loops share; at least one.
-	listen(addr string, n int, o netpoll.Options) ([]Listener, error)
+	listen(addr string, n int, o netpoll.Options) ([]engine.Listener, error)
 	// system starts a loop. fatal is told when it is dead.
 	system(fatal func(error)) (netpoll.System, error)
-	reserve() (Reserve, error)
+	reserve() (engine.Reserve, error)
 	// http makes what serves plain HTTP beside the loops.
 	http(o plainhttp.Options) httpServer
 	// descriptors returns how many there may be, and makes that as many as it can.
@@ -60,7 +61,7 @@ type verifier interface {
 // linux is the machine that the process runs on.
 type linux struct{}
 
-func (linux) listen(addr string, n int, o netpoll.Options) ([]Listener, error) {
+func (linux) listen(addr string, n int, o netpoll.Options) ([]engine.Listener, error) {
 	opened, err := netpoll.Inherited(o)
 	if err == nil && len(opened) == 0 {
 		opened, err = netpoll.Listen(addr, n, o)
@@ -68,7 +69,7 @@ func (linux) listen(addr string, n int, o netpoll.Options) ([]Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	listeners := make([]Listener, len(opened))
+	listeners := make([]engine.Listener, len(opened))
 	for i, l := range opened {
 		listeners[i] = l
 	}
@@ -77,7 +78,7 @@ func (linux) listen(addr string, n int, o netpoll.Options) ([]Listener, error) {
 
 func (linux) system(fatal func(error)) (netpoll.System, error) { return netpoll.NewSystem(fatal) }
 
-func (linux) reserve() (Reserve, error) { return netpoll.NewReserve() }
+func (linux) reserve() (engine.Reserve, error) { return netpoll.NewReserve() }
 
 func (linux) http(o plainhttp.Options) httpServer { return plainhttp.New(o) }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net"
+	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
 	"sluice/metrics"
-	"sluice/session"
 )
 
 // stuff makes the kernel keep little for the clients that are there, so that
@@ -28,7 +28,7 @@ func (n *node) buffers(bytes int, peers ...*peer) {
 		}
 	}
 	n.each(func(c *client) {
-		if err := unix.SetsockoptInt(c.conn.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, bytes); err != nil {
+		if err := unix.SetsockoptInt(c.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, bytes); err != nil {
 			n.t.Error(err)
 		}
 	})
@@ -37,13 +37,7 @@ func (n *node) buffers(bytes int, peers ...*peer) {
 // queued is how many messages wait for clients that do not read.
 func (n *node) queued() (messages int) {
 	n.each(func(c *client) {
-		var all []byte
-		for _, b := range c.queue.Buffers(make([][]byte, 0, 1<<16)) {
-			all = append(all, b...)
-		}
-		if len(all) > 0 {
-			messages += session.Messages(all, 0)
-		}
+		messages += c.QueuedMessages()
 	})
 	return messages
 }
@@ -110,14 +104,14 @@ func testSlowLedger(t *testing.T, loops, size int, limit func(*config.Limits), t
 		}
 		full := 0
 		n.each(func(c *client) {
-			if c.queue.Len() > 64<<10 {
+			if c.Queued() > 64<<10 {
 				full++
 			}
 		})
 		return full == slow
 	})
 	if !closing { // what waits now has expired when they read again
-		time.Sleep(ttl + 2*Tick)
+		time.Sleep(ttl + 2*engine.Tick)
 		if err := n.broadcast(ws.OpText, []byte("last")); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sluice/gateway/engine"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestRequestHeadHasLimits(t *testing.T) {
 		{"too long without an end", nil, func(p *peer) { p.say(padded(9 << 10)[:8<<10]) }, 431, metrics.ResultHeadTooLarge},
 		{"too long and dribbled", nil, func(p *peer) { dribble(p, padded(9<<10), 100) }, 431, metrics.ResultHeadTooLarge},
 		{"as long as allowed and dribbled", nil, func(p *peer) { dribble(p, padded(8<<10), 100) }, 101, metrics.ResultOK},
-		{"longer than a read", nil, func(p *peer) { p.say(padded(2 * ReadSize)) }, 431, metrics.ResultHeadTooLarge},
+		{"longer than a read", nil, func(p *peer) { p.say(padded(2 * engine.ReadSize)) }, 431, metrics.ResultHeadTooLarge},
 		{"as many fields as allowed", nil, func(p *peer) { p.say(request("/", fields(64-own)...)) }, 101, metrics.ResultOK},
 		{"too many fields", nil, func(p *peer) { p.say(request("/", fields(65-own)...)) }, 431, metrics.ResultHeadTooLarge},
 		{"nothing said", slow, func(*peer) {}, 408, metrics.ResultTimeout},
@@ -305,7 +306,7 @@ func TestMessageBehindAParkedOneHasItsTime(t *testing.T) {
 	p := n.dial()
 	p.send(append(text("one"), part(byte(ws.OpText), "begun")...))
 	one := late.next(t, upstream.Message)
-	n.awaits("the second waits", func(c *client) bool { return c.held != nil })
+	n.awaits("the second waits", func(c *client) bool { return c.Holding() })
 	one.answer()
 	p.want(ws.OpText, "one")
 	p.SetDeadline(time.Now().Add(5 * time.Second)) // and not at the next heartbeat
@@ -320,7 +321,7 @@ func TestHeadIsHeldAgainstTheLimitOfTheDay(t *testing.T) {
 	n := start(t, nil)
 	p := n.connect()
 	p.say(padded(4000)[:3000])
-	n.awaits("the head has begun", func(c *client) bool { return c.held != nil && len(c.held.buf) == 3000 })
+	n.awaits("the head has begun", func(c *client) bool { return c.Holding() && len(c.HeldInput()) == 3000 })
 	cfg := config.Default()
 	cfg.Limits.Head = config.KiB
 	if err := n.Reload(cfg); err != nil {

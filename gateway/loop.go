@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"math/rand/v2"
+	"sluice/gateway/engine"
+	"sluice/gateway/ordered"
 	"sync"
 
 	"github.com/gobwas/ws"
@@ -18,7 +20,7 @@ import (
 // on the engine's goroutine unless it says otherwise; that is why nothing here has
 // a lock but the mailbox.
 type loop struct {
-	*Engine
+	*engine.Engine
 	g       *Gateway
 	index   int
 	mail    mailbox
@@ -31,18 +33,18 @@ type loop struct {
 	bodiless bool           // the request at hand is a HEAD: no answer to it has a body
 	event    upstream.Event // what the upstream is told: on the heap once, not once a message
 
-	petitions map[*client]*petition      // who waits for a verdict
-	partings  map[*client]parting        // closes that wait for an answer
-	remains   ordered[*client, *remains] // of sessions that have ended
-	traced    map[*client]*trace.Span    // handshakes under way whose head is known; nil: nothing is traced
-	drain     *drain                     // nil while serving
-	over      bool                       // everything was dropped; the last letters are read
+	petitions map[*client]*petition          // who waits for a verdict
+	partings  map[*client]parting            // closes that wait for an answer
+	remains   ordered.Map[*client, *remains] // of sessions that have ended
+	traced    map[*client]*trace.Span        // handshakes under way whose head is known; nil: nothing is traced
+	drain     *drain                         // nil while serving
+	over      bool                           // everything was dropped; the last letters are read
 	stopped   sync.Once
 }
 
 // newLoop makes a loop that reads its mail, so that it can be stopped; run
 // lets clients in.
-func newLoop(g *Gateway, index int, sys netpoll.System, listeners []Listener, seed uint64) (l *loop, err error) {
+func newLoop(g *Gateway, index int, sys netpoll.System, listeners []engine.Listener, seed uint64) (l *loop, err error) {
 	l = &loop{
 		g:       g,
 		index:   index,
@@ -56,7 +58,7 @@ func newLoop(g *Gateway, index int, sys netpoll.System, listeners []Listener, se
 	if g.tracer != nil {
 		l.traced = make(map[*client]*trace.Span)
 	}
-	l.Engine, err = NewEngine(&g.set, index, sys, listeners, seed, l)
+	l.Engine, err = engine.New(&g.set, index, sys, listeners, seed, l)
 	return l, err
 }
 
@@ -122,36 +124,36 @@ func (l *loop) do(f func(*loop)) bool {
 func (l *loop) Room() bool { return l.g.descriptorsLeft() > 0 }
 
 // Came implements Owner.
-func (l *loop) Came(s *Stream) {
+func (l *loop) Came(s *engine.Stream) {
 	l.clients.reach(l.Engine, s.Slot())
 	l.of(s).began = l.Micros()
 }
 
 // Head implements Owner.
-func (l *loop) Head(s *Stream, head, rest []byte) {
+func (l *loop) Head(s *engine.Stream, head, rest []byte) {
 	l.bodiless = handshake.AsksForHead(head)
 	l.answerHead(l.of(s), head, rest)
 	l.bodiless = false
 }
 
 // BadHead implements Owner.
-func (l *loop) BadHead(s *Stream, got []byte, err error) {
+func (l *loop) BadHead(s *engine.Stream, got []byte, err error) {
 	l.bodiless = handshake.AsksForHead(got)
 	l.refuse(l.of(s), err)
 	l.bodiless = false
 }
 
 // Message implements Owner.
-func (l *loop) Message(s *Stream, op ws.OpCode, payload []byte) {
+func (l *loop) Message(s *engine.Stream, op ws.OpCode, payload []byte) {
 	c := l.of(s)
 	l.message(c, c.hub.now.Load(), op, payload)
 }
 
 // Due implements Owner.
-func (l *loop) Due(s *Stream) (next session.Tick, some bool) { return l.due(l.of(s)) }
+func (l *loop) Due(s *engine.Stream) (next session.Tick, some bool) { return l.due(l.of(s)) }
 
 // Ending implements Owner.
-func (l *loop) Ending(s *Stream, socket bool) {
+func (l *loop) Ending(s *engine.Stream, socket bool) {
 	c := l.of(s)
 	if !socket {
 		l.leaveBehind(c)
@@ -163,12 +165,12 @@ func (l *loop) Ending(s *Stream, socket bool) {
 }
 
 // Gone implements Owner.
-func (l *loop) Gone(s *Stream, from State) { l.gone(l.of(s), from) }
+func (l *loop) Gone(s *engine.Stream, from engine.State) { l.gone(l.of(s), from) }
 
 // Broken implements Owner.
-func (l *loop) Broken(s *Stream) {
+func (l *loop) Broken(s *engine.Stream) {
 	c := l.of(s)
-	if c.State() == orphaned { // it was the farewell that panicked
+	if c.State() == engine.Gone { // it was the farewell that panicked
 		l.vacate(c)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sluice/gateway/engine"
 	"strings"
 	"sync"
 	"testing"
@@ -52,7 +53,7 @@ func TestBurstDoesNotStarveTheOthers(t *testing.T) {
 	defer unblock()
 	go n.loops[0].do(func(l *loop) {
 		// Without a larger buffer the kernel holds less than one turn's worth.
-		unix.SetsockoptInt(l.at(0).conn.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+		unix.SetsockoptInt(l.at(0).FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
 		close(blocked)
 		<-block
 	})
@@ -79,7 +80,7 @@ func TestBurstDoesNotStarveTheOthers(t *testing.T) {
 			}
 		}
 	})
-	if limit := 2 * ReadSize / len(frame); first > limit {
+	if limit := 2 * engine.ReadSize / len(frame); first > limit {
 		t.Errorf("the modest client had its turn after %d frames of the greedy one, want at most %d", first, limit)
 	}
 }
@@ -87,10 +88,10 @@ func TestBurstDoesNotStarveTheOthers(t *testing.T) {
 // arrived waits until the greedy client's socket holds several reads.
 func arrived(t *testing.T, n *node) {
 	t.Helper()
-	c := n.loops[0].slab.at(0) // the loop is blocked: nobody else looks
+	c := n.loops[0].at(0) // the loop is blocked: nobody else looks
 	eventually(t, "the socket holds several reads", func() bool {
-		waiting, err := unix.IoctlGetInt(c.conn.FD(), unix.SIOCINQ)
-		return err == nil && waiting > 2*ReadSize
+		waiting, err := unix.IoctlGetInt(c.FD(), unix.SIOCINQ)
+		return err == nil && waiting > 2*engine.ReadSize
 	})
 }
 

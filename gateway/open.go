@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"sluice/gateway/engine"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/handshake"
@@ -68,7 +69,7 @@ func (g *Gateway) admits(s *settings, h *handshake.Head) (*hub, *hubSettings, er
 	}
 	if g.places.Load() >= s.connections { // before its token is looked at
 		g.metrics.Reached(metrics.LimitConnections)
-		return nil, nil, ErrBusy
+		return nil, nil, engine.ErrBusy
 	}
 	return hub, hs, g.welcomes()
 }
@@ -81,7 +82,7 @@ func (g *Gateway) welcomes() error {
 	case g.set.Crowded():
 		g.metrics.Reached(metrics.LimitBuffered)
 		g.relieve() // rather than at the next tick
-		return ErrBusy
+		return engine.ErrBusy
 	}
 	return nil
 }
@@ -135,7 +136,7 @@ func (l *loop) refuseAs(c *client, e *handshake.Error, as metrics.Result) {
 	l.handshaken(c, as)
 	again := 0
 	if e.Status == http.StatusServiceUnavailable {
-		again = RetryAfter
+		again = engine.RetryAfter
 	}
 	if c.placed {
 		c.placed = false
@@ -184,8 +185,8 @@ func result(e *handshake.Error) metrics.Result {
 func (l *loop) handOver(c *client, head, rest []byte) {
 	read := make([]byte, 0, len(head)+len(rest))
 	read = append(append(read, head...), rest...)
-	if !l.g.http.Offer(&lent{g: l.g, sys: l.sys, conn: l.Detach(c.Stream)}, read) {
-		l.refuse(c, ErrBusy)
+	if !l.g.http.Offer(&lent{g: l.g, sys: l.System(), conn: l.Detach(c.Stream)}, read) {
+		l.refuse(c, engine.ErrBusy)
 		return
 	}
 	l.metrics.Handshake(nil, metrics.ResultHTTP, l.Since(c.began))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/delivery"
@@ -71,7 +72,7 @@ func (l *loop) candidates(o *order) []uint32 {
 
 // means reports whether the order is for c.
 func (o *order) means(l *loop, c *client) bool {
-	if c.State() != open || c.hub != o.hub || l.dismissed(c) {
+	if c.State() != engine.Open || c.hub != o.hub || l.dismissed(c) {
 		return false
 	}
 	switch o.target.Kind { // it may have left meanwhile, or be another

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"net"
+	"sluice/gateway/engine"
 	"sync"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func TestLateReplyDoesNotReachTheNextTenant(t *testing.T) {
 	n.closedFor(metrics.ReasonEOF)
 	eventually(t, "the slot is free", n.vacant)
 	for range 3 { // past the quarantine of the slot
-		tock := n.loops[0].Uptime() + Tick
+		tock := n.loops[0].Uptime() + engine.Tick
 		eventually(t, "a tick", func() bool { return n.loops[0].Uptime() > tock })
 	}
 	q := n.dial()

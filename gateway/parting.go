@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
+
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/upstream"
@@ -33,7 +35,7 @@ func (l *loop) dismiss(c *client, code ws.StatusCode, reason metrics.Reason, tex
 // sendAway is dismiss with a time of its own. It reports whether c is still
 // open, because the answer is waited for.
 func (l *loop) sendAway(c *client, p parting) (waits bool) {
-	if c.State() != open {
+	if c.State() != engine.Open {
 		return false
 	}
 	defer l.Guard(c.Stream)
@@ -55,7 +57,7 @@ func (l *loop) sendAway(c *client, p parting) (waits bool) {
 
 // partFrom closes a session whose answer has come, or is not waited for.
 func (l *loop) partFrom(c *client, p parting) {
-	if l.close(c, p.code, p.reason, p.text); c.State() == closing {
+	if l.close(c, p.code, p.reason, p.text); c.State() == engine.Closing {
 		l.leaveBehind(c)
 		l.carryOn(c)
 		l.Heed(c.Stream) // the peer's Close frame may be behind what was held
@@ -66,7 +68,7 @@ func (l *loop) partFrom(c *client, p parting) {
 
 // close begins the close handshake with c from our side.
 func (l *loop) close(c *client, code ws.StatusCode, reason metrics.Reason, text string) {
-	if c.State() == open {
+	if c.State() == engine.Open {
 		l.unpart(c)
 		l.Close(c.Stream, code, reason, text)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -144,7 +145,7 @@ var serverCloses = map[string]serverClose{
 		if err := n.Reload(reloaded(func(cfg *config.Config) {
 			delete(cfg.Hubs, "default")
 			aside(cfg)
-			cfg.Limits.Close = config.Duration(n.settings.Load().newcomers.CloseTime) * config.Duration(Tick)
+			cfg.Limits.Close = config.Duration(n.settings.Load().newcomers.CloseTime) * config.Duration(engine.Tick)
 		})); err != nil {
 			n.t.Fatal(err)
 		}
@@ -215,7 +216,7 @@ func TestNoCloseOfOursWaitsForEver(t *testing.T) {
 				q.send(text("beside it"))
 				q.want(ws.OpText, "beside it")
 				p.wantParting(c.code, c.text)
-				n.awaits("the slot waits for the answer", func(c *client) bool { return c.state == orphaned })
+				n.awaits("the slot waits for the answer", func(c *client) bool { return c.State() == engine.Gone })
 				ev.answer()
 				late.next(t, upstream.Disconnected)
 				n.ended(c.code, c.reason)

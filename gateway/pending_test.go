@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sluice/gateway/engine"
 	"strings"
 	"testing"
 
@@ -63,9 +64,9 @@ func (n *node) wantAllElseServed() {
 }
 
 // waits counts the clients in a state.
-func (n *node) waits(in State) (count int) {
+func (n *node) waits(in engine.State) (count int) {
 	n.each(func(c *client) {
-		if c.state == in && !c.Upgraded() {
+		if c.State() == in && !c.Upgraded() {
 			count++
 		}
 	})
@@ -94,7 +95,7 @@ func TestSilentSocketsKeepNobodyOut(t *testing.T) {
 				n.publish()
 				return n.metric("sluice_connections_accepted_total") >= float64(c.come)
 			})
-			if got := n.waits(heading); got > c.most {
+			if got := n.waits(engine.Heading); got > c.most {
 				t.Errorf("%d silent sockets are kept, of at most %d", got, c.most)
 			}
 			n.wantAllElseServed()
@@ -143,9 +144,9 @@ func TestSlowConnectUpstreamKeepsNobodyElseOut(t *testing.T) {
 			}
 			eventually(t, "each waits or is refused", func() bool {
 				n.publish()
-				return n.waits(asking)+int(n.metric("sluice_handshakes_total", "result=overloaded")) == c.come
+				return n.waits(engine.Asking)+int(n.metric("sluice_handshakes_total", "result=overloaded")) == c.come
 			})
-			waiting := n.waits(asking)
+			waiting := n.waits(engine.Asking)
 			if waiting != len(slow.asked) || waiting < c.most*7/8 || waiting > c.most*7/8+1+loops {
 				t.Errorf("%d of %d wait, %d were asked about", waiting, c.most, len(slow.asked))
 			}
@@ -180,7 +181,7 @@ func TestManySlowHubsLeaveRoomForAnother(t *testing.T) {
 	}
 	eventually(t, "each waits or is refused", func() bool {
 		n.publish()
-		return n.waits(asking)+int(n.metric("sluice_handshakes_total", "result=overloaded")) == hubs*most
+		return n.waits(engine.Asking)+int(n.metric("sluice_handshakes_total", "result=overloaded")) == hubs*most
 	})
 	before := len(slow.events)
 	p := n.connect()
@@ -212,7 +213,7 @@ func TestRefusedClientsThatStayKeepNobodyOut(t *testing.T) {
 				t.Fatalf("the answer to client %d ended with %v", i, err)
 			}
 		}
-		if got := n.waits(leaving); got > most {
+		if got := n.waits(engine.Leaving); got > most {
 			t.Errorf("%d refused clients are kept, of at most %d", got, most)
 		}
 		n.wantAllElseServed()
@@ -240,7 +241,7 @@ func TestLowerBoundOfSilentSocketsIsReachedByAndBy(t *testing.T) {
 	silent := func(want int) {
 		t.Helper()
 		n.connect()
-		eventually(t, fmt.Sprint(want, " are silent"), func() bool { return n.waits(heading) == want })
+		eventually(t, fmt.Sprint(want, " are silent"), func() bool { return n.waits(engine.Heading) == want })
 	}
 	for i := range 100 {
 		silent(i + 1)
@@ -252,31 +253,4 @@ func TestLowerBoundOfSilentSocketsIsReachedByAndBy(t *testing.T) {
 		silent(left)
 	}
 	silent(10)
-}
-
-// A line forgets whom nobody waits for: it stays as short as its bound, and
-// keeps the order.
-func TestLineOfThoseWhoWaitStaysShort(t *testing.T) {
-	const most = 10
-	var q line
-	waiting := make(map[ticket]bool)
-	waits := func(t ticket) bool { return waiting[t] }
-	for i := range uint32(100_000) {
-		c := &Stream{generation: i}
-		waiting[ticket{0, i}] = true
-		q.join(c, most, waits)
-		if i%1000 != 0 { // all the others speak at once
-			delete(waiting, ticket{0, i})
-		}
-		if len(waiting) > most {
-			oldest, ok := q.oldest(waits)
-			if want := i - most*1000; !ok || oldest.generation != want {
-				t.Fatalf("%v, %v, want the ticket of %d", oldest, ok, want)
-			}
-			delete(waiting, oldest)
-		}
-		if len(q.tickets) > 2*most+Chunk {
-			t.Fatalf("%d tickets for %d who wait", len(q.tickets), len(waiting))
-		}
-	}
 }

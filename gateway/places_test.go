@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sluice/gateway/engine"
 	"strings"
 	"sync"
 	"testing"
@@ -196,7 +197,7 @@ func TestTokenThatIsVerifiedHoldsAPlace(t *testing.T) {
 	})
 	p := n.connect()
 	p.say(request("/?access_token=" + i.token(t, "ann")))
-	n.awaits("the token is verified", func(c *client) bool { return c.state == asking })
+	n.awaits("the token is verified", func(c *client) bool { return c.State() == engine.Asking })
 	q := n.connect()
 	q.say(request("/?access_token=" + i.token(t, "bob")))
 	q.wantBusy()

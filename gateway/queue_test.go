@@ -64,7 +64,7 @@ func TestClientThatDoesNotReadIsToldSo(t *testing.T) {
 				slow := func() bool { return n.metric("sluice_slow_consumers_total") == 1 }
 				queued := func() bool {
 					long := false
-					n.each(func(c *client) { long = c.queue.Len() > 100<<10 })
+					n.each(func(c *client) { long = c.Queued() > 100<<10 })
 					return long
 				}
 				// For the age, the queue is filled once; for the bytes, until it is full.
@@ -108,7 +108,7 @@ func (n *node) fill(id string, size int) {
 			n.t.Fatal(err)
 		}
 		full := false
-		n.each(func(c *client) { full = full || n.ids.Encode(c.Ref()) == id && c.queue.Len() >= size })
+		n.each(func(c *client) { full = full || n.ids.Encode(c.Ref()) == id && c.Queued() >= size })
 		if full {
 			return
 		}
@@ -266,7 +266,7 @@ func TestBudgetSeesWhatStalledReadersHold(t *testing.T) {
 					}
 					heavy := 0
 					n.each(func(c *client) {
-						if c.queue.Len() > 64<<10 {
+						if c.Queued() > 64<<10 {
 							heavy++
 						}
 					})

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"math/bits"
+	"sluice/gateway/engine"
 	"sync/atomic"
 	"time"
 
@@ -151,7 +152,7 @@ func (s *reliefSweep) run(l *loop) bool {
 		if s.cursor-from >= 64 && s.cursor%64 == 0 && l.Since(begin) > slice {
 			return false
 		}
-		if c := l.at(s.cursor); c.Upgraded() && c.State() != orphaned {
+		if c := l.at(s.cursor); c.Upgraded() && c.State() != engine.Gone {
 			s.visit(l, c)
 		}
 	}
@@ -178,7 +179,7 @@ func (s *reliefSweep) visit(l *loop, c *client) {
 // words, and no more time for reading them.
 func (l *loop) unburden(c *client) {
 	defer l.Guard(c.Stream)
-	if c.State() != open {
+	if c.State() != engine.Open {
 		l.Drop(c.Stream, c.Reason())
 		return
 	}
@@ -191,6 +192,6 @@ func (l *loop) unburden(c *client) {
 
 // quench lets those go on, in slices, who wait for buffers.
 func (l *loop) quench() {
-	q := new(Quench)
+	q := new(engine.Quench)
 	l.post(letter{run: func(l *loop) bool { return q.Run(l.Engine, slice) }}, 0)
 }

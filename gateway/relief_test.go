@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"regexp"
+	"sluice/gateway/engine"
 	"strconv"
 	"sync"
 	"testing"
@@ -115,7 +116,7 @@ func TestSenderWaitsForABuffer(t *testing.T) {
 			used := n.budget.Limit() - n.budget.Used()
 			n.budget.Take(int(used))
 			p.send(text("half a message")[:9])
-			n.awaits("it is held", func(c *client) bool { return c.held != nil })
+			n.awaits("it is held", func(c *client) bool { return c.Holding() })
 			neighbour.send(text("whole"))
 			neighbour.want(ws.OpText, "whole")
 			n.budget.Give(int(used))
@@ -145,14 +146,10 @@ func TestReliefLooksAtEachClientAFewTimes(t *testing.T) {
 						c := l.sham(g.settings.Load().hubs.Named("default"))
 						size := 1 + j%64
 						if i == 0 {
-							weights[c.timer.Slot] = size
+							weights[c.Slot()] = size
 						}
-						if err := c.queue.Append(l.context.Pool, session.AppendFrame(nil, ws.OpBinary, make([]byte, size*100)), 0, 0); err != nil {
-							t.Fatal(err)
-						}
-						l.stalled[c.Stream] = struct{}{}
-						c.set(writing, true)
-						l.weigh(c.Stream, 0)
+						l.Write(c.Stream, ws.OpBinary, make([]byte, size*100))
+						l.Flush(c.Stream)
 					}
 				})
 			}
@@ -167,13 +164,13 @@ func TestReliefLooksAtEachClientAFewTimes(t *testing.T) {
 			if m == nil {
 				t.Fatalf("no relief in the log: %s", log)
 			}
-			if visited, _ := strconv.Atoi(m[2]); visited > 8*(clients+loops*Chunk) {
+			if visited, _ := strconv.Atoi(m[2]); visited > 8*(clients+loops*engine.Chunk) {
 				t.Errorf("%d slots visited for %d clients", visited, clients)
 			}
 			heaviest, lightest := 0, 64
 			g.loops[0].do(func(l *loop) {
 				l.all(func(c *client) {
-					if w := weights[c.timer.Slot]; c.state == open {
+					if w := weights[c.Slot()]; c.State() == engine.Open {
 						heaviest = max(heaviest, w)
 					} else {
 						lightest = min(lightest, w)

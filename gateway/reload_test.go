@@ -154,7 +154,7 @@ func TestLoopsStayAsManyAsTheyWereWhenProcessorsComeAndGo(t *testing.T) {
 					t.Fatalf("%+v, %v, want %d sessions of the user", found, err, clients+1)
 				}
 				for i, l := range n.loops {
-					l.do(func(l *loop) { served[i] = l.slab.used })
+					l.do(func(l *loop) { served[i] = l.Counts().Used })
 				}
 			}
 			if len(n.loops) != loops {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
@@ -13,7 +14,7 @@ import (
 // nobody. A client that has remains has an event under way: so there are never
 // more of them than an upstream lets wait, and no clock has to look after them.
 type remains struct {
-	held   *Held
+	held   *engine.Held
 	reader session.Reader // stands where the held input begins
 	until  session.Tick   // the rest is given up then
 }
@@ -90,14 +91,14 @@ func (l *loop) leaveAll(c *client) (closed bool) {
 func (l *loop) remain(c *client) {
 	budget := remainsPatience * c.hub.now.Load().config.Upstream.Budget
 	h, reader := l.TakeInput(c.Stream)
-	l.remains.set(c, &remains{held: h, reader: reader, until: l.Now() + 1 + ticks(config.Duration(budget))})
+	l.remains.Set(c, &remains{held: h, reader: reader, until: l.Now() + 1 + ticks(config.Duration(budget))})
 }
 
 // carryOn takes what c has left behind to its upstream, up to a message whose
 // answer has to be waited for. It reports whether an answer is waited for.
 func (l *loop) carryOn(c *client) (waits bool) {
 	for !c.waiting() {
-		r, ok := l.remains.get(c)
+		r, ok := l.remains.Get(c)
 		if !ok {
 			break // an answer at once may end them
 		}
@@ -122,11 +123,11 @@ func (l *loop) carryOn(c *client) (waits bool) {
 
 // forsake gives up what is left of c, and counts the messages in it.
 func (l *loop) forsake(c *client, why metrics.Discard) {
-	r, ok := l.remains.get(c)
+	r, ok := l.remains.Get(c)
 	if !ok {
 		return
 	}
-	l.remains.delete(c)
+	l.remains.Delete(c)
 	o := r.reader.Outline()
 	o.Read(r.held.Bytes())
 	l.metrics.Discarded(c.hub.metrics, why, o.Messages)
@@ -146,7 +147,7 @@ func (l *loop) forsakeHeld(c *client, why metrics.Discard) {
 // relieveRemains gives up what those have left who are gone, while the buffers
 // of the node are almost used up: before anybody who is there has to go.
 func (l *loop) relieveRemains() {
-	for c := range l.remains.keys() {
+	for c := range l.remains.Keys() {
 		if !l.g.set.Crowded() {
 			return
 		}

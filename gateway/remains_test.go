@@ -81,7 +81,7 @@ func TestWhatWasSaidBeforeTheEndReachesTheUpstream(t *testing.T) {
 		"is too slow": {limited(func(l *config.Limits) { l.Queue, l.Close = 64*config.KiB, milliseconds(300) }), func(n *node, p *peer, size int) {
 			n.stuff(p)
 			p.send(speech(size))
-			n.awaits("input waits", func(c *client) bool { return c.held != nil })
+			n.awaits("input waits", func(c *client) bool { return c.Holding() })
 			eventually(n.t, "it is found slow", func() bool {
 				n.broadcast(ws.OpBinary, make([]byte, 60_000))
 				n.publish()
@@ -174,7 +174,7 @@ func TestWhatWasSaidBeforeOurCloseReachesTheUpstream(t *testing.T) {
 					n, p, id, ev, late := c.start(t, loops, closeTime)
 					p.send(speech(10)[len(text(utterance(0, 10))):]) // the first is a question
 					n.awaits("input waits", func(c *client) bool {
-						return c.held != nil && bytes.Contains(c.held.buf, text(utterance(9, 10)))
+						return c.Holding() && bytes.Contains(c.HeldInput(), text(utterance(9, 10)))
 					})
 					c.do(n, id)
 					if closeTime == time.Hour {
@@ -227,7 +227,7 @@ func TestACloseOfOursFindsItsAnswerWhileBuffersAreUsedUp(t *testing.T) {
 				}
 				said = append(said, rest[:first]...)
 				p.send(said)
-				n.awaits("input waits", func(c *client) bool { return c.held != nil && len(c.held.buf)-c.held.off == len(said) })
+				n.awaits("input waits", func(c *client) bool { return c.Holding() && len(c.HeldInput()) == len(said) })
 				by.do(n, id)
 				eventually(t, "the close waits", func() bool { return n.parting() == 1 })
 				taken := int(n.budget.Limit()/100*92 - n.budget.Used())
@@ -333,7 +333,7 @@ func TestNotMoreIsLeftOfAClientThanThereIsRoomFor(t *testing.T) {
 		cfg.Loops = 1
 	}, late)
 	p := n.dial()
-	n.each(func(c *client) { unix.SetsockoptInt(c.conn.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20) })
+	n.each(func(c *client) { unix.SetsockoptInt(c.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20) })
 	said := make(chan struct{})
 	n.frozen(func() {
 		go func() {
@@ -372,7 +372,7 @@ func TestWhatIsLeftWhenTheNodeEndsIsCounted(t *testing.T) {
 			p.send(speech(10))
 			late.next(t, upstream.Message)
 			n.awaits("input waits", func(c *client) bool {
-				return c.held != nil && bytes.Contains(c.held.buf, text(utterance(9, 10)))
+				return c.Holding() && bytes.Contains(c.HeldInput(), text(utterance(9, 10)))
 			})
 			if reset {
 				p.reset()

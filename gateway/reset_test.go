@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sluice/gateway/engine"
 	"strings"
 	"testing"
 	"time"
@@ -47,14 +48,14 @@ func begun(frame []byte) func(*node, *peer, *lateUpstream) {
 }
 
 func resets() []aReset {
-	state := func(n *node, s State) {
-		n.awaits("the client has come that far", func(c *client) bool { return c.state == s })
+	state := func(n *node, s engine.State) {
+		n.awaits("the client has come that far", func(c *client) bool { return c.State() == s })
 	}
 	return []aReset{
-		{name: "before the head", none: true, lead: func(n *node, _ *peer, _ *lateUpstream) { state(n, heading) }},
+		{name: "before the head", none: true, lead: func(n *node, _ *peer, _ *lateUpstream) { state(n, engine.Heading) }},
 		{name: "in the head", none: true, lead: func(n *node, p *peer, _ *lateUpstream) {
 			p.say(request("/")[:50])
-			n.awaits("the head has begun", func(c *client) bool { return c.held != nil })
+			n.awaits("the head has begun", func(c *client) bool { return c.Holding() })
 		}},
 		{name: "refused", none: true, lead: func(n *node, p *peer, _ *lateUpstream) {
 			p.say("nonsense\r\n\r\n")
@@ -62,7 +63,7 @@ func resets() []aReset {
 		}},
 		{name: "refused and not reading", none: true, lead: func(n *node, p *peer, _ *lateUpstream) {
 			p.say("nonsense\r\n\r\n")
-			state(n, leaving)
+			state(n, engine.Leaving)
 		}},
 		{name: "at HTTP", none: true, lead: func(n *node, p *peer, _ *lateUpstream) {
 			p.say("GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -75,11 +76,11 @@ func resets() []aReset {
 		{name: "in a message", reason: metrics.ReasonReset, lead: begun(part(byte(ws.OpText), "hello"))},
 		{name: "while parked", reason: metrics.ReasonReset, lead: opened(func(n *node, p *peer, late *lateUpstream) {
 			p.send(text("one"))
-			n.awaits("the client is parked", func(c *client) bool { return c.waiting() && c.held == nil })
+			n.awaits("the client is parked", func(c *client) bool { return c.waiting() && !c.Holding() })
 		})},
 		{name: "while parked with input", reason: metrics.ReasonReset, lead: opened(func(n *node, p *peer, late *lateUpstream) {
 			p.send(append(text("one"), text("two")...))
-			n.awaits("input waits", func(c *client) bool { return c.waiting() && c.held != nil })
+			n.awaits("input waits", func(c *client) bool { return c.waiting() && c.Holding() })
 		})},
 		{name: "while bytes are queued", reason: metrics.ReasonReset,
 			edit: limited(func(l *config.Limits) { l.Queue = config.GiB }),
@@ -95,11 +96,11 @@ func resets() []aReset {
 			lead: opened(func(n *node, _ *peer, _ *lateUpstream) {
 				n.fill(n.id(), 1)
 				n.disconnect(n.id(), 4000, "")
-				state(n, closing)
+				state(n, engine.Closing)
 			})},
 		{name: "after a violation", reason: metrics.ReasonProtocolError, lead: opened(func(n *node, p *peer, _ *lateUpstream) {
 			p.send([]byte{0xff})
-			state(n, leaving)
+			state(n, engine.Leaving)
 		})},
 		{name: "while draining", reason: metrics.ReasonReset,
 			edit: func(cfg *config.Config) {
@@ -110,7 +111,7 @@ func resets() []aReset {
 			edit: func(cfg *config.Config) { cfg.Drain.Timeout = config.Duration(time.Hour) },
 			lead: opened(func(n *node, _ *peer, _ *lateUpstream) {
 				n.drains()
-				state(n, closing)
+				state(n, engine.Closing)
 			})},
 	}
 }
@@ -186,7 +187,7 @@ func testResets(t *testing.T, loops int) {
 // touch a session that has ended meanwhile: its reset is found by the write of
 // an echo that is long enough to be written before the rest is looked at.
 func TestResetBehindInputLeavesNothing(t *testing.T) {
-	begin := part(byte(ws.OpText), strings.Repeat("x", ReadSize))
+	begin := part(byte(ws.OpText), strings.Repeat("x", engine.ReadSize))
 	end := part(fin|byte(ws.OpContinuation), "x")
 	for name, behind := range map[string][]byte{
 		"nothing":        nil,

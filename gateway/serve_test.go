@@ -104,7 +104,7 @@ func (p *peer) closeWrite() {
 func (n *node) vacant() bool {
 	used := 0
 	for _, l := range n.loops {
-		l.do(func(l *loop) { used += l.slab.used })
+		l.do(func(l *loop) { used += l.Counts().Used })
 	}
 	return used == 0
 }

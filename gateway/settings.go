@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/auth"
@@ -12,7 +13,7 @@ import (
 
 // ticks is d in ticks, rounded up: a deadline is never early.
 func ticks(d config.Duration) session.Tick {
-	return session.Tick((time.Duration(d) + Tick - 1) / Tick)
+	return session.Tick((time.Duration(d) + engine.Tick - 1) / engine.Tick)
 }
 
 // settings is what a configuration means to the loops: nothing is parsed or
@@ -23,26 +24,26 @@ type settings struct {
 	endpoint  string // base URL of the node
 	dataPlane *auth.DataPlane
 
-	newcomers   *Limits // of clients whose hub is not known
-	headers     int     // fields of a request head
-	pending     int64   // handshakes under way of each kind, a node
-	awaiting    int     // of those, tokens that wait for the key set of an issuer
-	connections int64   // sessions, a node
-	descriptors int64   // of all clients together
-	http        int64   // connections that speak plain HTTP
-	groups      int     // of a session
-	mailbox     int64   // bytes of pushes, a loop
+	newcomers   *engine.Limits // of clients whose hub is not known
+	headers     int            // fields of a request head
+	pending     int64          // handshakes under way of each kind, a node
+	awaiting    int            // of those, tokens that wait for the key set of an issuer
+	connections int64          // sessions, a node
+	descriptors int64          // of all clients together
+	http        int64          // connections that speak plain HTTP
+	groups      int            // of a session
+	mailbox     int64          // bytes of pushes, a loop
 }
 
 // limitsOf is what cfg says that bounds every client.
-func limitsOf(cfg *config.Config) *Limits {
+func limitsOf(cfg *config.Config) *engine.Limits {
 	lim := &cfg.Limits
-	b := &Limits{
+	b := &engine.Limits{
 		Head:       int(lim.Head),
 		HeadTime:   ticks(lim.Handshake),
 		Message:    session.Limits{Message: int(lim.Message), Fragments: lim.Fragments},
 		MessageAge: ticks(lim.MessageAge),
-		Read:       ReadSize,
+		Read:       engine.ReadSize,
 		Interval:   ticks(cfg.Heartbeat.Interval),
 		Timeout:    ticks(cfg.Heartbeat.Timeout),
 		Control:    session.NewRate(float64(lim.ControlRate), lim.ControlBurst),

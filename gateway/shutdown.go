@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/config"
@@ -144,7 +145,7 @@ func (g *Gateway) release() {
 	closeAll(g.inherited)
 }
 
-func closeAll(listeners []Listener) {
+func closeAll(listeners []engine.Listener) {
 	for _, l := range listeners {
 		l.Close()
 	}

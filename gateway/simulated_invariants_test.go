@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/gatewaytest"
@@ -17,31 +18,19 @@ func (s *simulation) sweep() {
 		}
 	}
 	for _, l := range s.loops {
-		silent, departing, used := 0, 0, 0
+		if err := l.Check(); err != nil {
+			s.fail("loop %d: %v", l.index, err)
+		}
 		l.all(func(c *client) {
-			used++
-			if c.state == heading {
-				silent++
-			}
-			if c.departing() {
-				departing++
-			}
-			if c.conn.Open() {
+			if c.Connected() {
 				open++
-				delete(s.plain.returned, c.conn.FD())
+				delete(s.plain.returned, c.FD())
 				if c.Upgraded() {
 					sessions++
 				}
 			}
 			s.look(l, c)
 		})
-		if silent != l.silent.waiting || departing != l.departing.waiting {
-			s.fail("loop %d counts %d silent clients and %d that depart, there are %d and %d", l.index,
-				l.silent.waiting, l.departing.waiting, silent, departing)
-		}
-		if free := len(l.slab.free) + len(l.slab.limbo[0]) + len(l.slab.limbo[1]); used != l.slab.used || used+free != int(l.slab.slots()) {
-			s.fail("loop %d has %d slots, of which %d are used, %d as it counts, and %d free", l.index, l.slab.slots(), used, l.slab.used, free)
-		}
 		mail = mail || l.hasMail()
 	}
 	if !mail {
@@ -67,28 +56,17 @@ func (l *loop) hasMail() bool { return len(l.mail.in)+len(l.mail.out)-l.mail.nex
 
 // look holds what must be true of one client between two callbacks.
 func (s *simulation) look(l *loop, c *client) {
-	_, parting := l.partings[c]
-	since, thirsty := l.thirsty.get(c.Stream)
-	slot := c.timer.Slot
-	if (c.state == open || c.state == heading || c.state == closing || c.state == leaving) && c.conn.Open() && !l.wheel.Armed(&c.timer) && !parting {
-		s.fail("slot %d, state %d: nothing will end it, no timer runs", slot, c.state)
-	}
-	if c.state == open && c.held != nil && !c.waiting() && !c.Writing() && !thirsty && !parting {
-		s.fail("slot %d holds input, and nobody will wake it", slot)
-	}
-	if c.Writing() != (c.queue.Len() > 0) {
-		s.fail("slot %d: writing is %t with %d bytes queued", slot, c.Writing(), c.queue.Len())
-	}
+	slot := c.Slot()
 	if told := s.backend.conns[c.Ref()]; c.waiting() && !l.hasMail() && c.hub.name != "echo" && (told == nil || !told.under) {
-		s.fail("slot %d, state %d, waits for the backend, which has nothing of it", slot, c.state)
+		s.fail("slot %d, state %d, waits for the backend, which has nothing of it", slot, c.State())
 	}
-	late := session.Tick(s.lateness()/Tick) + 10
-	if thirsty && l.now-since > thirstTicks+late {
-		s.fail("slot %d has been thirsty for %d ticks", slot, l.now-since)
+	late := session.Tick(s.lateness()/engine.Tick) + 10
+	if since, thirsty := l.Thirst(c.Stream); thirsty && l.Now()-since > engine.ThirstTicks+late {
+		s.fail("slot %d has been thirsty for %d ticks", slot, l.Now()-since)
 	}
-	if c.state == open && c.who != nil && c.who.grant != nil && c.who.grant.bounded {
-		close := time.Duration(l.g.settings.Load().newcomers.CloseTime) * Tick
-		if over := s.world.Now() - c.who.grant.expires; over > close+time.Duration(late)*Tick {
+	if c.State() == engine.Open && c.who != nil && c.who.grant != nil && c.who.grant.bounded {
+		close := time.Duration(l.g.settings.Load().newcomers.CloseTime) * engine.Tick
+		if over := s.world.Now() - c.who.grant.expires; over > close+time.Duration(late)*engine.Tick {
 			s.fail("slot %d is open %v after the end of its token", slot, over)
 		}
 	}
@@ -98,7 +76,7 @@ func (s *simulation) look(l *loop, c *client) {
 func (s *simulation) isOpen(ref session.Ref) bool {
 	l := s.loops[ref.Loop]
 	c := l.find(ref)
-	return c != nil && c.state == open && !l.dismissed(c)
+	return c != nil && c.State() == engine.Open && !l.dismissed(c)
 }
 
 // calmed holds what must be true of clients that have heard everything out.
@@ -125,14 +103,14 @@ func (s *simulation) calmed() {
 // ended holds what must be left of a node whose clients have all gone.
 func (s *simulation) ended() {
 	for _, l := range s.loops {
-		if l.slab.used > 0 || len(l.stalled)+l.thirsty.len()+len(l.partings)+l.remains.len()+len(l.outlines) > 0 || l.wheel.Len() > 0 {
+		if l.Counts().Used > 0 || l.Counts().Stalled+l.Counts().Thirsty+len(l.partings)+l.remains.Len()+l.Counts().Skimmed > 0 || l.Counts().Timers > 0 {
 			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d partings, %d remains, %d outlines, %d timers are left", l.index,
-				l.slab.used, len(l.stalled), l.thirsty.len(), len(l.partings), l.remains.len(), len(l.outlines), l.wheel.Len())
+				l.Counts().Used, l.Counts().Stalled, l.Counts().Thirsty, len(l.partings), l.remains.Len(), l.Counts().Skimmed, l.Counts().Timers)
 		}
 		if n := l.mail.bytes.Load(); n != 0 {
 			s.fail("loop %d: %d bytes of pushes are left", l.index, n)
 		}
-		l.context.Pool.Trim()
+		l.Trim()
 	}
 	if used, pending, places, asking := s.budget.Used(), s.set.Pending.Load(), s.places.Load(), s.asking.Load(); used != 0 || pending != 0 || places != 0 || asking != 0 {
 		s.fail("left: budget %d, pending %d, places %d, asking %d", used, pending, places, asking)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"sluice/gateway/engine"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 // simulated is a machine in memory.
 type simulated struct{ *simulation }
 
-func (k simulated) listen(_ string, n int, _ netpoll.Options) (all []Listener, err error) {
+func (k simulated) listen(_ string, n int, _ netpoll.Options) (all []engine.Listener, err error) {
 	for range n {
 		l, err := k.world.Listen()
 		if err != nil {
@@ -31,10 +32,10 @@ func (k simulated) system(func(error)) (netpoll.System, error) {
 	return &observed{System: k.world.System(), simulation: k.simulation}, nil
 }
 
-func (k simulated) reserve() (Reserve, error)    { return k.world.Reserve(), nil }
-func (k simulated) hashing() uint64              { return 1 }
-func (k simulated) wall() time.Time              { return k.world.Wall() }
-func (k simulated) descriptors() (uint64, error) { return 20_000, nil }
+func (k simulated) reserve() (engine.Reserve, error) { return k.world.Reserve(), nil }
+func (k simulated) hashing() uint64                  { return 1 }
+func (k simulated) wall() time.Time                  { return k.world.Wall() }
+func (k simulated) descriptors() (uint64, error)     { return 20_000, nil }
 
 func (k simulated) workers() workers {
 	k.aside = &simulatedWorkers{simulation: k.simulation}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"slices"
+	"sluice/gateway/engine"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -347,7 +348,7 @@ func (s *simulation) hurried(word uint32, begun time.Duration) {
 		return
 	}
 	p := s.pushes[word&^isPush]
-	if late := begun - p.posted - p.ttl; p.ttl > 0 && late > 3*Tick+s.lateness() {
+	if late := begun - p.posted - p.ttl; p.ttl > 0 && late > 3*engine.Tick+s.lateness() {
 		s.fail("push %d is written %v after its end", p.id, late)
 	}
 }

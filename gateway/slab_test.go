@@ -8,41 +8,7 @@ import (
 	"time"
 
 	"sluice/gateway/gatewaytest"
-	"sluice/session"
 )
-
-// A callback can run after its descriptor was deleted, within the batch of
-// events that was collected before. Until then its slot must stay vacant.
-func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
-	var s slab
-	l := new(Engine)
-	first := s.take(l)
-	first.state = open
-	ref := session.Ref{Slot: first.timer.Slot, Generation: first.generation}
-	if s.find(ref) != first {
-		t.Fatal("a session is not found by its name")
-	}
-	s.put(first)
-	for tick := range 2 {
-		for range Chunk { // more than were vacant
-			if c := s.take(l); c == first {
-				t.Fatalf("the slot has a new tenant after %d ticks", tick)
-			}
-		}
-		s.settle()
-	}
-	again := s.take(l)
-	if again != first {
-		t.Fatal("the slot is never used again")
-	}
-	again.state = open
-	if s.find(ref) != nil {
-		t.Error("the name of the former tenant finds the new one")
-	}
-	if s.find(session.Ref{Slot: s.slots()}) != nil {
-		t.Error("a slot that does not exist was found")
-	}
-}
 
 // When a loop dies nothing can be saved: Serve says why, and the process ends.
 func TestDeadLoopEndsServe(t *testing.T) {

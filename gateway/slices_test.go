@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sluice/gateway/engine"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,7 +30,7 @@ func (n *node) crowdOf(hub string, f func(l *loop, opened func() int)) (opened f
 	l.do(func(l *loop) { members = l.synthetic(h, count) })
 	opened = func() (count int) {
 		for _, c := range members {
-			if c.state == open {
+			if c.State() == engine.Open {
 				count++
 			}
 		}
@@ -38,9 +39,6 @@ func (n *node) crowdOf(hub string, f func(l *loop, opened func() int)) (opened f
 	n.frozen(func() { f(l, opened) })
 	return opened, func() {
 		l.do(func(l *loop) {
-			for _, c := range members {
-				l.wheel.Disarm(&c.timer)
-			}
 			l.disband(members)
 		})
 	}
@@ -57,7 +55,7 @@ func (n *node) served() {
 	eventually(n.t, "all loops have a clock", func() bool {
 		ticking := true
 		for _, l := range n.loops {
-			l.do(func(l *loop) { ticking = ticking && l.now > 0 })
+			l.do(func(l *loop) { ticking = ticking && l.Now() > 0 })
 		}
 		return ticking
 	})

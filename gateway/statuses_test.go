@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sluice/gateway/engine"
 	"strings"
 	"testing"
 	"time"
@@ -302,9 +303,9 @@ func TestUpgradeThatComesSecondLosesNothing(t *testing.T) {
 	}
 	upgrade = strings.TrimSuffix(upgrade, "\r\n") + strings.Join(lines, "\r\n") + "\r\n\r\n"
 	filler := text(strings.Repeat("x", 50_000))
-	last := ReadSize - len(first) - len(upgrade) - len(filler) - 8
+	last := engine.ReadSize - len(first) - len(upgrade) - len(filler) - 8
 	stream := first + upgrade + string(filler) + string(text(strings.Repeat("y", last)))
-	if len(stream) != ReadSize {
+	if len(stream) != engine.ReadSize {
 		t.Fatalf("%d bytes, want one read", len(stream))
 	}
 	var p *peer

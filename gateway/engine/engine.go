@@ -1,9 +1,10 @@
-package gateway
+package engine
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sluice/gateway/ordered"
 	"time"
 
 	"sluice/metrics"
@@ -49,16 +50,16 @@ type Engine struct {
 	silent    line // streams whose request head has not come
 	departing line // streams that were refused and have not left
 
-	stalled  map[*Stream]struct{}           // whose socket does not take what we write
-	thirsty  ordered[*Stream, session.Tick] // that wait for buffers, and since when
-	tight    bool                           // buffers were short at the last tick, or since
-	outlines map[*Stream]*session.Outline   // of what those say whose input is only skimmed
+	stalled  map[*Stream]struct{}               // whose socket does not take what we write
+	thirsty  ordered.Map[*Stream, session.Tick] // that wait for buffers, and since when
+	tight    bool                               // buffers were short at the last tick, or since
+	outlines map[*Stream]*session.Outline       // of what those say whose input is only skimmed
 	idleHeld []*Held
 }
 
-// NewEngine makes an engine, the index-th of a set. It runs its owner's Woken from now
+// New makes an engine, the index-th of a set. It runs its owner's Woken from now
 // on; Run lets newcomers in.
-func NewEngine(set *Set, index int, sys netpoll.System, listeners []Listener, seed uint64, owner Owner) (*Engine, error) {
+func New(set *Set, index int, sys netpoll.System, listeners []Listener, seed uint64, owner Owner) (*Engine, error) {
 	e := &Engine{
 		set:      set,
 		owner:    owner,
@@ -153,7 +154,7 @@ func (e *Engine) Guard(s *Stream) {
 	}
 	e.lose(s, metrics.DropGone, e.out, 0)
 	e.Panicked(v)
-	if s.state != vacant {
+	if s.state != Vacant {
 		defer func() {
 			if recover() != nil { // its end panics, too
 				e.sys.Close(&s.conn)
@@ -180,7 +181,7 @@ func (e *Engine) onTick(due uint64) {
 	e.tight = e.set.Crowded()
 	e.owner.Ticked()
 	if e.now%trimTicks == 0 {
-		e.trim()
+		e.Trim()
 	}
 	e.metrics.Publish()
 }
@@ -188,10 +189,15 @@ func (e *Engine) onTick(due uint64) {
 // trimTicks is how often an engine gives back what a burst has left it.
 const trimTicks = session.Tick(10 * time.Second / Tick)
 
-func (e *Engine) trim() {
+// Trim gives back what a burst has left.
+func (e *Engine) Trim() {
 	e.context.Pool.Trim()
 	e.idleHeld = nil
 	if cap(e.out) > ReadSize {
 		e.out = nil
 	}
 }
+
+// System is the kernel as this engine sees it. Any goroutine may close a socket
+// with it that no stream has.
+func (e *Engine) System() netpoll.System { return e.sys }

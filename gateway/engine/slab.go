@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import "sluice/session"
 
@@ -50,7 +50,7 @@ func (b *slab) find(ref session.Ref) *Stream {
 	if ref.Slot >= b.slots() {
 		return nil
 	}
-	if s := b.at(ref.Slot); s.state != vacant && s.generation == ref.Generation {
+	if s := b.at(ref.Slot); s.state != Vacant && s.generation == ref.Generation {
 		return s
 	}
 	return nil
@@ -87,7 +87,7 @@ func (e *Engine) Used() int { return e.slab.used }
 func (e *Engine) All(f func(*Stream)) {
 	for _, chunk := range e.slab.chunks {
 		for i := range chunk {
-			if chunk[i].state != vacant {
+			if chunk[i].state != Vacant {
 				f(&chunk[i])
 			}
 		}

@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"time"
@@ -16,24 +16,27 @@ func (e *Engine) expire(t *session.Timer) {
 	s := e.slab.at(t.Slot)
 	defer e.Guard(s)
 	switch s.state {
-	case heading:
+	case Heading:
 		var got []byte
 		if s.held != nil {
 			got = s.held.buf
 		}
 		e.owner.BadHead(s, got, handshake.ErrHeadTooSlow)
-	case open:
+	case Open:
 		e.overdue(s)
-	case closing:
+	case Closing:
 		s.reason = metrics.ReasonCloseTimeout
 		e.Drop(s, s.reason)
-	case leaving:
+	case Leaving:
 		e.Drop(s, s.reason)
 	}
 }
 
 // Hasten has Due called at that tick or before.
 func (e *Engine) Hasten(s *Stream, at session.Tick) { e.wheel.Hasten(&s.timer, at) }
+
+// Review looks at the deadlines of an open session now.
+func (e *Engine) Review(s *Stream) { e.overdue(s) }
 
 // overdue looks at every deadline of an open session, and arms the timer for
 // the next. Messages do not move the timer; they are looked for here.
@@ -44,7 +47,7 @@ func (e *Engine) overdue(s *Stream) {
 		return
 	}
 	owners, some := e.owner.Due(s)
-	if s.state != open {
+	if s.state != Open {
 		return
 	}
 	if s.Reader.Partial() && e.now-s.Reader.Started() >= lim.MessageAge {
@@ -54,7 +57,7 @@ func (e *Engine) overdue(s *Stream) {
 	verdict, next := e.judge(s, lim)
 	if verdict == session.Dead {
 		// It may be us who come late, and the answer waits in the socket.
-		if e.receive(s, netpoll.In); s.state != open {
+		if e.receive(s, netpoll.In); s.state != Open {
 			return
 		}
 		verdict, next = e.judge(s, lim)
@@ -68,7 +71,7 @@ func (e *Engine) overdue(s *Stream) {
 		e.metrics.Pinged(s.class.Counts)
 		e.out = append(e.out, ping...)
 		e.Flush(s)
-		if s.state != open {
+		if s.state != Open {
 			return
 		}
 	}
@@ -88,7 +91,7 @@ func (e *Engine) overdue(s *Stream) {
 // input waits unread the pong may be behind it, and while output waits the ping
 // would be: the queue's age and TCP_USER_TIMEOUT rule then.
 func (e *Engine) judge(s *Stream, lim *Limits) (session.Verdict, session.Tick) {
-	return s.heartbeat.Check(e.now, e.attended, lim.Interval, lim.Timeout, s.early(lim), e.beat(lim), s.held != nil || s.is(writing))
+	return s.heartbeat.Check(e.now, e.attended, lim.Interval, lim.Timeout, s.early(lim), e.beat(lim), s.held != nil || s.is(writing) || s.is(seated))
 }
 
 // early is how much sooner than after the whole interval s is asked. Every

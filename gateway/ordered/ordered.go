@@ -1,11 +1,12 @@
-package gateway
+// Package ordered has a map that remembers in which order its keys have come.
+package ordered
 
 import "iter"
 
-// ordered is a map that is walked in the order in which its keys have come. A
+// Map is a map that is walked in the order in which its keys have come. A
 // map of Go's is walked in any: whom it hits first would be chance, and a
-// simulation could not be repeated. The zero ordered is empty.
-type ordered[K comparable, V any] struct {
+// simulation could not be repeated. The zero Map is empty.
+type Map[K comparable, V any] struct {
 	at      map[K]int // in entries
 	entries []entry[K, V]
 }
@@ -16,10 +17,10 @@ type entry[K comparable, V any] struct {
 	gone  bool
 }
 
-func (o *ordered[K, V]) len() int { return len(o.at) }
+func (o *Map[K, V]) Len() int { return len(o.at) }
 
-// get returns the value of k, and whether there is one.
-func (o *ordered[K, V]) get(k K) (v V, ok bool) {
+// Get returns the value of k, and whether there is one.
+func (o *Map[K, V]) Get(k K) (v V, ok bool) {
 	i, ok := o.at[k]
 	if ok {
 		v = o.entries[i].value
@@ -27,8 +28,8 @@ func (o *ordered[K, V]) get(k K) (v V, ok bool) {
 	return v, ok
 }
 
-// set gives k a value. A key that has one keeps its turn.
-func (o *ordered[K, V]) set(k K, v V) {
+// Set gives k a value. A key that has one keeps its turn.
+func (o *Map[K, V]) Set(k K, v V) {
 	if i, ok := o.at[k]; ok {
 		o.entries[i].value = v
 		return
@@ -43,7 +44,7 @@ func (o *ordered[K, V]) set(k K, v V) {
 	o.entries = append(o.entries, entry[K, V]{key: k, value: v})
 }
 
-func (o *ordered[K, V]) delete(k K) {
+func (o *Map[K, V]) Delete(k K) {
 	i, ok := o.at[k]
 	if !ok {
 		return
@@ -56,7 +57,7 @@ func (o *ordered[K, V]) delete(k K) {
 }
 
 // close closes the gaps that delete has left.
-func (o *ordered[K, V]) close() {
+func (o *Map[K, V]) close() {
 	left := o.entries[:0]
 	for _, e := range o.entries {
 		if !e.gone {
@@ -68,9 +69,9 @@ func (o *ordered[K, V]) close() {
 	o.entries = left
 }
 
-// keys walks through the keys. Meanwhile any may be deleted, and none be set
+// Keys walks through the keys. Meanwhile any may be deleted, and none be set
 // that is not there.
-func (o *ordered[K, V]) keys() iter.Seq[K] {
+func (o *Map[K, V]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
 		for i := 0; i < len(o.entries); i++ {
 			if e := &o.entries[i]; !e.gone && !yield(e.key) {

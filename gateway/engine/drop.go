@@ -1,11 +1,11 @@
-package gateway
+package engine
 
 import "sluice/metrics"
 
 // Drop closes the socket of s now and ends its session. reason is why, unless
 // the end had begun before for another.
 func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
-	if !s.conn.Open() {
+	if s.state == Vacant || s.state == Gone {
 		return
 	}
 	if s.is(registered) {
@@ -13,11 +13,13 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 		s.set(registered, false)
 	}
 	from := s.state
-	if from == open {
+	if from == Open {
 		s.reason = reason
-		e.owner.Ending(s, true)
+		e.owner.Ending(s, s.conn.Open())
 	}
-	e.sys.Close(&s.conn)
+	if s.conn.Open() {
+		e.sys.Close(&s.conn)
+	}
 	delete(e.outlines, s)
 	e.unhold(s)
 	e.lose(s, lostAs(s.reason), e.out, 0)
@@ -31,14 +33,14 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 	s.Reader.Release(e.context)
 	e.dropped(s, lostAs(s.reason), s.queue.Reset(e.context.Pool))
 	e.weigh(s, before)
-	e.pend(s, orphaned)
+	e.pend(s, Gone)
 	e.owner.Gone(s, from)
 }
 
 // Cut is Drop without a last look at what s has said.
 func (e *Engine) Cut(s *Stream, reason metrics.Reason) {
-	if s.state == open {
-		s.reason, s.state = reason, closing
+	if s.state == Open {
+		s.reason, s.state = reason, Closing
 	}
 	e.Drop(s, reason)
 }
@@ -48,7 +50,7 @@ func (e *Engine) Free(s *Stream) {
 	e.wheel.Disarm(&s.timer)
 	e.letGo(s)
 	if !s.is(upgraded) {
-		e.pend(s, vacant)
+		e.pend(s, Vacant)
 		e.set.Pending.Add(-1)
 		e.metrics.Gauge(metrics.HandshakesInFlight, -1)
 	}

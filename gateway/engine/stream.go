@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"sluice/metrics"
@@ -10,22 +10,22 @@ import (
 type State uint8
 
 const (
-	// vacant: the slot has no stream.
-	vacant State = iota
-	// heading: the request head is being collected.
-	heading
-	// asking: the head is complete, and its owner keeps it waiting.
-	asking
-	// open: frames come and go.
-	open
-	// closing: our Close frame is sent, the peer's is awaited (RFC 6455 §7.1.2).
-	closing
-	// leaving: our last words are sent or queued; what still comes is thrown
+	// Vacant: the slot has no stream.
+	Vacant State = iota
+	// Heading: the request head is being collected.
+	Heading
+	// Asking: the head is complete, and its owner keeps it waiting.
+	Asking
+	// Open: frames come and go.
+	Open
+	// Closing: our Close frame is sent, the peer's is awaited (RFC 6455 §7.1.2).
+	Closing
+	// Leaving: our last words are sent or queued; what still comes is thrown
 	// away until the peer closes. A close with unread input would reset the
 	// connection and could take the last words with it.
-	leaving
-	// orphaned: the socket is closed, and the owner needs the slot still.
-	orphaned
+	Leaving
+	// Gone: the socket is closed, and the owner needs the slot still.
+	Gone
 )
 
 // Hold is a reason why no further message of a stream is served. It is read on
@@ -84,7 +84,8 @@ type flags uint8
 const (
 	upgraded   flags = 1 << iota // it became a session, however it goes on
 	registered                   // the poller knows the socket
-	writing                      // the queue holds bytes; EPOLLOUT is asked for
+	writing                      // the queue holds bytes; if there is a socket, EPOLLOUT is asked for
+	seated                       // it was made without a socket, and what it is sent waits
 )
 
 func (s *Stream) is(f flags) bool { return s.flags&f != 0 }
@@ -151,16 +152,16 @@ func (s *Stream) Held(h Hold) bool { return s.holds&h != 0 }
 // parked reports whether the next data frame has to wait. Once we close, data
 // frames mean nothing and need not wait.
 func (s *Stream) parked() bool {
-	return s.holds&^HoldPressure != 0 && s.state == open
+	return s.holds&^HoldPressure != 0 && s.state == Open
 }
 
 // reading reports whether input of s still means anything.
-func (s *Stream) reading() bool { return s.state == open || s.state == closing }
+func (s *Stream) reading() bool { return s.state == Open || s.state == Closing }
 
 // Engaged reports whether s, which is there, would miss its socket. One that has
 // said nothing yet, as a browser keeps it for later, would not.
 func (s *Stream) Engaged() bool {
-	return s.conn.Open() && (s.state != heading || s.held != nil)
+	return s.conn.Open() && (s.state != Heading || s.held != nil)
 }
 
 // Burden is what s holds of the node's buffers, in bytes.
@@ -173,7 +174,7 @@ func (s *Stream) Burden() int {
 }
 
 // departing reports whether s was refused and its peer has not left yet.
-func (s *Stream) departing() bool { return s.state == leaving && !s.is(upgraded) }
+func (s *Stream) departing() bool { return s.state == Leaving && !s.is(upgraded) }
 
 // interest is what the poller is asked to report of s.
 func (s *Stream) interest() netpoll.Event {

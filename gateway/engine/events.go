@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"io"
@@ -22,12 +22,12 @@ func (s *Stream) handle(ev netpoll.Event) {
 	if ev&(netpoll.In|hangup) == 0 {
 		return
 	}
-	if s.state == heading {
+	if s.state == Heading {
 		more := e.readHead(s)
-		if s.state == asking && (more || ev&hangup != 0) {
+		if s.state == Asking && (more || ev&hangup != 0) {
 			s.miss(ev)
 		}
-		if s.state != open || !more && ev&hangup == 0 {
+		if s.state != Open || !more && ev&hangup == 0 {
 			return
 		}
 	}
@@ -36,7 +36,7 @@ func (s *Stream) handle(ev netpoll.Event) {
 
 // drained goes on with a stream whose queue is empty.
 func (e *Engine) drained(s *Stream) {
-	if s.state == leaving {
+	if s.state == Leaving {
 		e.depart(s)
 		return
 	}
@@ -123,7 +123,7 @@ func (e *Engine) ReadRest(s *Stream) ([]byte, error) {
 // Take serves the frames in p, and holds what has to wait. The caller flushes.
 func (e *Engine) Take(s *Stream, p []byte) {
 	n := e.serve(s, p)
-	if s.state != open {
+	if s.state != Open {
 		return
 	}
 	if n < len(p) {
@@ -142,14 +142,14 @@ func (e *Engine) Resume(s *Stream) {
 		if s.parked() {
 			return
 		}
-		since, thirsty := e.thirsty.get(s)
+		since, thirsty := e.thirsty.Get(s)
 		e.quenched(s)
 		p := h.buf[h.off:]
 		h.off = len(h.buf) // while it is served, nothing is left of it
 		n := e.serve(s, p)
 		if s.held == h { // nothing has ended the session meanwhile
-			if _, still := e.thirsty.get(s); still && thirsty && n == 0 {
-				e.thirsty.set(s, since)
+			if _, still := e.thirsty.Get(s); still && thirsty && n == 0 {
+				e.thirsty.Set(s, since)
 			}
 			if h.off -= len(p) - n; h.off == len(h.buf) {
 				e.letGo(s)

@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"slices"
@@ -142,13 +142,13 @@ func (e *Engine) Next(r *session.Reader, c *Class, p []byte) (session.Input, int
 func (e *Engine) ReleaseReader(r *session.Reader) { r.Release(e.context) }
 
 // thirst notes that s, whose input is held, waits for buffers. It goes on after
-// the next Quench, or is closed when it has waited for thirstTicks.
+// the next Quench, or is closed when it has waited for ThirstTicks.
 func (e *Engine) thirst(s *Stream) {
 	if s.Held(HoldPressure) {
 		return
 	}
 	s.Hold(HoldPressure)
-	e.thirsty.set(s, e.now)
+	e.thirsty.Set(s, e.now)
 	e.tight = true
 	e.set.Metrics.Reached(metrics.LimitBuffered)
 	e.owner.Pressed()
@@ -158,16 +158,16 @@ func (e *Engine) thirst(s *Stream) {
 func (e *Engine) quenched(s *Stream) {
 	if s.Held(HoldPressure) {
 		s.Release(HoldPressure)
-		e.thirsty.delete(s)
+		e.thirsty.Delete(s)
 	}
 }
 
-// thirstTicks is how long a stream waits for buffers: long enough for the owner
+// ThirstTicks is how long a stream waits for buffers: long enough for the owner
 // to get some back.
-const thirstTicks = session.Tick(2 * time.Second / Tick)
+const ThirstTicks = session.Tick(2 * time.Second / Tick)
 
 // Thirsty reports whether streams wait for buffers.
-func (e *Engine) Thirsty() bool { return e.thirsty.len() > 0 }
+func (e *Engine) Thirsty() bool { return e.thirsty.Len() > 0 }
 
 // Quench lets the streams try again that wait for buffers.
 type Quench struct {
@@ -179,7 +179,7 @@ type Quench struct {
 func (q *Quench) Run(e *Engine, slice time.Duration) bool {
 	if !q.begun {
 		q.begun = true
-		q.streams = slices.Collect(e.thirsty.keys())
+		q.streams = slices.Collect(e.thirsty.Keys())
 	}
 	for begin := e.Micros(); len(q.streams) > 0; {
 		s := q.streams[0]
@@ -194,7 +194,7 @@ func (q *Quench) Run(e *Engine, slice time.Duration) bool {
 
 // drink goes on with a stream that has waited for buffers.
 func (e *Engine) drink(s *Stream) {
-	since, still := e.thirsty.get(s)
+	since, still := e.thirsty.Get(s)
 	if !still {
 		return
 	}
@@ -204,7 +204,7 @@ func (e *Engine) drink(s *Stream) {
 		return
 	}
 	e.Resume(s)
-	if _, still = e.thirsty.get(s); still && e.now-since >= thirstTicks && s.state == open {
+	if _, still = e.thirsty.Get(s); still && e.now-since >= ThirstTicks && s.state == Open {
 		e.violated(s, session.ErrBudget)
 		e.Flush(s)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"errors"
@@ -212,7 +212,7 @@ func (e *Engine) admit(conn netpoll.Conn) *Stream {
 	s := e.slab.take(e)
 	s.conn = conn
 	s.class = &e.set.Newcomers
-	e.pend(s, heading)
+	e.pend(s, Heading)
 	e.set.Pending.Add(1)
 	e.metrics.Gauge(metrics.HandshakesInFlight, 1)
 	e.wheel.Arm(&s.timer, e.now+1+s.limits().HeadTime)
@@ -236,7 +236,7 @@ func (e *Engine) TakeOver(conn netpoll.Conn, read []byte) {
 	s := e.admitted(conn)
 	defer e.Guard(s)
 	e.takeHead(s, read, 0)
-	if s.state == heading {
+	if s.state == Heading {
 		e.readHead(s)
 	}
 	e.register(s)

@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"net/http"
@@ -27,7 +27,7 @@ var busyNow = handshake.AppendResponse(nil, ErrBusy, handshake.Answer{RetryAfter
 // whether there may be more to read.
 func (e *Engine) readHead(s *Stream) (more bool) {
 	limit := e.set.Newcomers.Limits().Head
-	for s.state == heading {
+	for s.state == Heading {
 		k := 0
 		if s.held != nil {
 			k = copy(e.in[:], s.held.buf)
@@ -72,14 +72,14 @@ func (e *Engine) takeHead(s *Stream, p []byte, seen int) {
 // nothing more of it is read. Whom it waits for has a deadline. It is false when
 // the budget is used up.
 func (e *Engine) Keep(s *Stream, head, rest []byte) bool {
-	if s.state == asking {
+	if s.state == Asking {
 		return true
 	}
 	if !e.hold(s, append(append(e.out[:0], head...), rest...)) {
 		return false
 	}
 	s.held.head = len(head)
-	e.pend(s, asking)
+	e.pend(s, Asking)
 	e.wheel.Disarm(&s.timer)
 	return true
 }
@@ -111,7 +111,7 @@ func (e *Engine) Accept(s *Stream, answer []byte, deflate bool, windowBits uint8
 	e.out = answer
 	e.set.Pending.Add(-1)
 	e.metrics.Gauge(metrics.HandshakesInFlight, -1)
-	e.pend(s, open)
+	e.pend(s, Open)
 	s.set(upgraded, true)
 	if deflate {
 		s.windowBits = windowBits

@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"github.com/gobwas/ws"
@@ -58,8 +58,10 @@ func (e *Engine) SendShared(s *Stream, f *session.Shared, ttl session.Tick) {
 // what is behind the first sent bytes has to be queued.
 func (e *Engine) send(s *Stream, p []byte) (sent int, ok bool) {
 	switch {
-	case !s.conn.Open():
+	case !s.conn.Open() && !s.is(seated):
 		return 0, true
+	case !s.conn.Open() && !s.is(writing):
+		return 0, false
 	case !s.is(writing):
 		n, err := e.sys.Write(s.conn, p)
 		if err != nil && err != netpoll.ErrWouldBlock {
@@ -71,11 +73,11 @@ func (e *Engine) send(s *Stream, p []byte) (sent int, ok bool) {
 		if n < len(p) {
 			return n, false
 		}
-		if s.state != open {
+		if s.state != Open {
 			s.Closing.Left()
 		}
 		return n, true
-	case s.queue.Weight()+len(p) > s.limits().Queue && s.state == open:
+	case s.queue.Weight()+len(p) > s.limits().Queue && s.state == Open:
 		e.lose(s, metrics.DropSlowConsumer, p, 0)
 		e.Slow(s, metrics.ReasonSlowConsumerBytes)
 		return 0, true
@@ -89,7 +91,7 @@ func (e *Engine) send(s *Stream, p []byte) (sent int, ok bool) {
 func (e *Engine) queued(s *Stream, p []byte, sent, before int, err error) {
 	if err != nil {
 		e.lose(s, metrics.DropMemory, p, sent)
-		if s.is(writing) && s.state == open {
+		if s.is(writing) && s.state == Open {
 			e.Slow(s, metrics.ReasonMemory)
 		} else { // no room even for the rest of a frame
 			e.Drop(s, metrics.ReasonMemory)
@@ -105,7 +107,7 @@ func (e *Engine) queued(s *Stream, p []byte, sent, before int, err error) {
 	if s.is(registered) {
 		e.sys.Mod(s.conn.FD(), s.interest())
 	}
-	if s.state == open {
+	if s.state == Open {
 		e.wheel.Hasten(&s.timer, e.now+s.limits().QueueAge)
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import "sluice/metrics"
 
@@ -64,7 +64,7 @@ func (e *Engine) share() int {
 // isSilent reports whether the holder of t has not said all of its head.
 func (e *Engine) isSilent(t ticket) bool {
 	s := e.slab.at(t.slot)
-	return s.generation == t.generation && s.state == heading
+	return s.generation == t.generation && s.state == Heading
 }
 
 // isDeparting reports whether the holder of t was refused and still there.
@@ -77,13 +77,13 @@ func (e *Engine) isDeparting(t ticket) bool {
 // who wait for the same.
 func (e *Engine) pend(s *Stream, to State) {
 	switch {
-	case s.state == heading:
+	case s.state == Heading:
 		e.silent.waiting--
 	case s.departing():
 		e.departing.waiting--
 	}
 	switch s.state = to; {
-	case to == heading:
+	case to == Heading:
 		e.silent.waiting++
 	case s.departing():
 		e.departing.waiting++
@@ -93,7 +93,7 @@ func (e *Engine) pend(s *Stream, to State) {
 
 // quieten bounds the silent ones after s has come, which may be the last of them.
 func (e *Engine) quieten(s *Stream) {
-	if s.state != heading {
+	if s.state != Heading {
 		return // most have spoken when they are accepted
 	}
 	most := e.share()
@@ -114,7 +114,7 @@ func (e *Engine) evictSilent() bool {
 	}
 	s := e.slab.at(t.slot)
 	defer e.Guard(s)
-	if e.readHead(s); s.state == heading {
+	if e.readHead(s); s.state == Heading {
 		e.owner.BadHead(s, nil, ErrBusy)
 		e.Drop(s, metrics.ReasonReset) // nothing of it is unread: it is not reset
 	}

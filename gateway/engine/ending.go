@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"github.com/gobwas/ws"
@@ -10,10 +10,10 @@ import (
 // Close begins the close handshake from our side: the Close frame goes out
 // behind what was sent before, with the next Flush; the peer's is awaited.
 func (e *Engine) Close(s *Stream, code ws.StatusCode, reason metrics.Reason, text string) {
-	if s.state != open {
+	if s.state != Open {
 		return
 	}
-	s.state = closing
+	s.state = Closing
 	s.reason = reason
 	e.out = s.Closing.Start(e.out, code, text)
 	e.wheel.Arm(&s.timer, e.now+1+s.limits().CloseTime)
@@ -23,7 +23,7 @@ func (e *Engine) Close(s *Stream, code ws.StatusCode, reason metrics.Reason, tex
 // peer (RFC 6455 §7.1.7): a Close frame, then the end of our direction, and
 // what still comes is thrown away.
 func (e *Engine) Fail(s *Stream, code ws.StatusCode, reason metrics.Reason, text string) {
-	if s.state == open {
+	if s.state == Open {
 		s.reason = reason
 	}
 	e.out = s.Closing.Start(e.out, code, text)
@@ -44,7 +44,7 @@ func (e *Engine) Slow(s *Stream, reason metrics.Reason) {
 // leave sends the last words in e.out and ends our direction behind them. The
 // socket is closed when the peer closes its side, or when the time is up.
 func (e *Engine) leave(s *Stream) {
-	e.pend(s, leaving)
+	e.pend(s, Leaving)
 	if s.is(upgraded) {
 		e.owner.Ending(s, false)
 	}
@@ -53,7 +53,11 @@ func (e *Engine) leave(s *Stream) {
 	s.Reader.Release(e.context)
 	e.wheel.Arm(&s.timer, e.now+1+s.limits().CloseTime)
 	e.Flush(s)
-	if s.conn.Open() && !s.is(writing) {
+	if !s.conn.Open() {
+		e.Drop(s, s.reason) // nobody is there to be told
+		return
+	}
+	if !s.is(writing) {
 		e.depart(s)
 	}
 	e.register(s)

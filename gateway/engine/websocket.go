@@ -1,4 +1,4 @@
-package gateway
+package engine
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ func (e *Engine) serve(s *Stream, p []byte) (taken int) {
 	if !s.reading() {
 		return len(p)
 	}
-	if s.state == closing && len(e.outlines) > 0 {
+	if s.state == Closing && len(e.outlines) > 0 {
 		if o := e.outlines[s]; o != nil {
 			e.heed(s, o, p)
 			return len(p)
@@ -32,7 +32,7 @@ func (e *Engine) serve(s *Stream, p []byte) (taken int) {
 		}
 		in, n, err := s.Reader.Next(e.context, &lim.Message, p[taken:], !s.parked())
 		taken += n
-		if err == session.ErrBudget && s.state == open {
+		if err == session.ErrBudget && s.state == Open {
 			e.thirst(s)
 			return taken
 		}
@@ -42,12 +42,12 @@ func (e *Engine) serve(s *Stream, p []byte) (taken int) {
 		}
 		switch in.Kind {
 		case session.None, session.Held:
-			if s.state == open && s.Reader.Partial() && s.Reader.Started() == e.now {
+			if s.state == Open && s.Reader.Partial() && s.Reader.Started() == e.now {
 				e.wheel.Hasten(&s.timer, e.now+1+lim.MessageAge)
 			}
 			return taken
 		case session.Message:
-			if s.state == open {
+			if s.state == Open {
 				e.owner.Message(s, in.Op, in.Payload)
 			} else {
 				e.metrics.Discarded(s.class.Counts, metrics.DiscardClosing, 1)
@@ -71,7 +71,7 @@ func (e *Engine) pinged(s *Stream, in session.Input) {
 		return
 	}
 	if in.Kind == session.Ping {
-		if s.state == open { // behind our Close frame nothing follows
+		if s.state == Open { // behind our Close frame nothing follows
 			e.out = session.AppendFrame(e.out, ws.OpPong, in.Payload)
 		}
 		return
