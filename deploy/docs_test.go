@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -84,4 +85,39 @@ func anchors(text string) map[string]bool {
 		all["#"+strings.ReplaceAll(anchor, " ", "-")] = true
 	}
 	return all
+}
+
+// Whatever names the port of a node means the one that it has by default.
+func TestThePortsThatAreNamedAreTheDefaults(t *testing.T) {
+	known := map[string]string{"443": "a proxy", "3000": "the example's backend", "3001": "Grafana", "4318": "a collector of traces", "9091": "Prometheus"}
+	for _, address := range []string{config.DefaultListen, config.DefaultAdmin} {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known[port] = "a node"
+	}
+	named := regexp.MustCompile(`(?:\d+\.\d+\.\d+\.\d+|localhost|NODE|\[::1?\]):(\d{2,})\b` +
+		`|(?:[sd]port |sport = :|EXPOSE |ListenStream=|port_value: |clients: |admin: )(\d+)`)
+	seen := 0
+	for _, of := range []string{
+		"../README.md", "Dockerfile", "*.yaml", "*.md", "docs/*", "runbooks/*", "proxies/*", "systemd/*", "prometheus/*.yaml", "compose/*.yaml",
+		"example/*.yaml", "example/*/*.go", "example/*/*.mjs", "helm/sluice/values.yaml", "helm/sluice/README.md", "console/README.md",
+		"../loadtest/main.go", "../loadtest/k6/*.md", "../loadtest/k6/*.js", "../loadtest/k6/lib/*.js", "../gateway/dial/options.go",
+	} {
+		files, err := filepath.Glob(of)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", of, len(files), err)
+		}
+		for _, file := range files {
+			for _, m := range named.FindAllStringSubmatch(read(t, file), -1) {
+				if seen++; known[m[1]+m[2]] == "" {
+					t.Errorf("%s: nobody listens at %s", file, m[0])
+				}
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d ports are named", seen)
+	}
 }

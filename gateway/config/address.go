@@ -15,7 +15,7 @@ import (
 func parseAddress(s string) (netip.AddrPort, error) {
 	host, digits, err := net.SplitHostPort(s)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address; write host:port, such as 127.0.0.1:8080, [::1]:8080 or :8080", s)
+		return netip.AddrPort{}, fmt.Errorf("%q is no address; write host:port, such as %s, [::1]:%s or :%[3]s", s, DefaultListen, defaultPort)
 	}
 	port, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil {

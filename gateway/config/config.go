@@ -140,12 +140,19 @@ type Trace struct {
 	Sample   float64 `yaml:"sample" min:"0" max:"1" reload:"restart" doc:"Share of the handshakes and events that is traced, and of those traces that a client has begun and wants to be traced."`
 }
 
+// Where a node listens that is not told otherwise: on loopback only.
+const (
+	DefaultListen = "127.0.0.1:" + defaultPort
+	DefaultAdmin  = "127.0.0.1:9090"
+	defaultPort   = "8080"
+)
+
 // Default returns the configuration that runs when there is no file: it echoes
 // to anybody, on loopback only. The caller owns it.
 func Default() *Config {
 	return &Config{
-		Listen:    "127.0.0.1:8080",
-		Admin:     Admin{Listen: "127.0.0.1:9090"},
+		Listen:    DefaultListen,
+		Admin:     Admin{Listen: DefaultAdmin},
 		Heartbeat: Heartbeat{Interval: 25 * second, Timeout: 10 * second},
 		Drain:     Drain{Delay: 1 * second, Window: 30 * second, Timeout: 60 * second},
 		Hubs: map[string]Hub{

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"sluice/gateway/config"
 )
 
 var errHelp = flag.ErrHelp
@@ -91,7 +93,7 @@ const tokenHelp = `usage: sluice token [flags]
 Prints the URL by which a client can connect to a hub, with a token in it. With
 -api it prints a token for one request to the data plane instead:
 
-    url=http://127.0.0.1:8080/api/hubs/default/:send
+    url=http://` + config.DefaultListen + `/api/hubs/default/:send
     curl -H "Authorization: Bearer $(sluice token -api $url)" -H 'Content-Type: text/plain' -d hello $url
 `
 

@@ -68,7 +68,7 @@ func experiment(ctx context.Context, p plan, progress func(string, ...any)) (*re
 	if err != nil {
 		return nil, err
 	}
-	c, err := newClients(loopback(clientPort))
+	c, err := newClients(loopback(int(clientPort)))
 	if err != nil {
 		return nil, err
 	}

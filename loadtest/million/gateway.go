@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -28,7 +29,7 @@ type gateway struct {
 }
 
 // clientPort is where the gateway listens, on every loopback address.
-const clientPort = 8080
+var clientPort = netip.MustParseAddrPort(config.DefaultListen).Port()
 
 // configuration is the gateway's: that of its defaults, but room for all connections and patience with
 // a slow machine.

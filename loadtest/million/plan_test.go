@@ -65,9 +65,9 @@ func TestMissingProgramsAreNamedWithTheirPackages(t *testing.T) {
 }
 
 func TestClientsSpreadOverAddresses(t *testing.T) {
-	address := loopback(clientPort)
+	address := loopback(int(clientPort))
 	for i, want := range map[int]byte{0: 1, perAddress - 1: 1, perAddress: 2, mostConns - 1: 254} {
-		if to := address(i); to.Addr != [4]byte{127, 0, 0, want} || to.Port != clientPort {
+		if to := address(i); to.Addr != [4]byte{127, 0, 0, want} || to.Port != int(clientPort) {
 			t.Errorf("client %d goes to %v", i, *to)
 		}
 	}
