@@ -54,7 +54,7 @@ func (c *Conn) Detach() (net.Conn, State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := State{Transport: c.t, Plain: c.plain, Raw: c.raw, Sealed: c.pending, Up: true, Over: c.over, Err: c.err}
-	c.plain, c.raw, c.pending = nil, nil, nil
+	c.plain, c.raw, c.pending, c.t = nil, nil, nil, nil
 	c.over, c.broken, c.err = true, net.ErrClosed, net.ErrClosed
 	return c.Conn, s
 }
@@ -225,5 +225,18 @@ func (c *Conn) CloseWrite() error {
 func (c *Conn) Close() error {
 	c.Conn.SetWriteDeadline(time.Now().Add(farewellTime))
 	c.end(false)
-	return c.Conn.Close()
+	err := c.Conn.Close() // who reads or writes finds out, and has done with the transport
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.sending {
+		c.sent.Wait()
+	}
+	if c.t != nil {
+		c.t.Close()
+		c.plain, c.raw, c.pending, c.t = nil, nil, nil, nil
+		c.over, c.broken, c.err = true, net.ErrClosed, net.ErrClosed
+	}
+	return err
 }

@@ -89,8 +89,15 @@ func (l *Line) Over() bool { return l.over }
 // Failed reports whether the error of Read is the transport's: the peer has broken its rules, and the farewell says so.
 func (l *Line) Failed() bool { return l.failed }
 
-// Release gives back what the line has of the pool. It is of no use afterwards.
-func (l *Line) Release(x *IO) {
+// Close ends the transport, whose socket is closed, and gives back what the line has of the pool. It is of no use afterwards.
+func (l *Line) Close(x *IO) {
+	if l.t != nil {
+		l.t.Close()
+	}
+	l.release(x)
+}
+
+func (l *Line) release(x *IO) {
 	x.Pool.Put(l.raw)
 	x.Pool.Put(l.sealed)
 	*l = Line{err: io.ErrClosedPipe, over: true}

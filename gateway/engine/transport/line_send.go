@@ -67,6 +67,9 @@ func (l *Line) Flush(x *IO, c netpoll.Conn) error {
 
 // push writes out, behind what waits, and keeps what the socket does not take.
 func (l *Line) push(x *IO, c netpoll.Conn, out []byte, since session.Tick) error {
+	if len(out) == 0 {
+		return nil
+	}
 	if l.Waiting() == 0 {
 		n, err := x.Socket.Write(c, out)
 		if err = blocked(err); err != nil {

@@ -22,6 +22,8 @@ func (s *script) Seal(out []byte, pieces [][]byte) ([]byte, int) {
 	return append(append(out, '<'), p...), len(p)
 }
 
+func (s *script) Close() {}
+
 func (s *script) End(out []byte) []byte { return append(out, '>') }
 
 // slot is a socket in memory.
@@ -124,7 +126,7 @@ func TestWithoutBuffersTheStreamEnds(t *testing.T) {
 			if err := test.do(l, x, s); err != session.ErrQueueBudget || l.Failed() {
 				t.Errorf("%v, failed %t; want no buffer", err, l.Failed())
 			}
-			if l.Release(x); budget.Used() != 0 {
+			if l.Close(x); budget.Used() != 0 {
 				t.Errorf("%d bytes are charged", budget.Used())
 			}
 		})

@@ -27,11 +27,12 @@ func (l *Line) State(x *IO) State {
 	}
 	s.Raw = append(s.Raw, l.raw...)
 	s.Sealed = append(s.Sealed, l.sealed[l.sent:]...)
-	l.Release(x)
+	l.release(x)
 	return s
 }
 
-// Resume makes a line of a state whose Plain is the caller's to pass on. It fails when there are no buffers.
+// Resume makes a line of a state whose Plain is the caller's to pass on. When there are no buffers it fails, and the transport
+// is still the caller's to close.
 func Resume(x *IO, s State, now session.Tick) (*Line, error) {
 	l := &Line{t: s.Transport, up: s.Up, over: s.Over, err: s.Err, failed: s.Err != nil && s.Err != io.EOF, unread: len(s.Raw) > 0, rawSince: now, since: now}
 	if len(s.Raw) > 0 {
@@ -42,7 +43,7 @@ func Resume(x *IO, s State, now session.Tick) (*Line, error) {
 	}
 	if len(s.Sealed) > 0 {
 		if l.sealed = x.get(len(s.Sealed)); l.sealed == nil {
-			l.Release(x)
+			l.release(x)
 			return nil, errBudget
 		}
 		l.sealed = append(l.sealed, s.Sealed...)

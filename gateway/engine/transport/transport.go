@@ -36,6 +36,10 @@ type Transport interface {
 	// End appends the farewell to out: what is sent last. Before the transport is up it is the refusal, after an error of
 	// Open it says what was wrong. It is called once. Open may be called afterwards, and provokes nothing more.
 	End(out []byte) []byte
+
+	// Close says that the connection is gone: what works beside the loop ends. It is the last call, and the only one that
+	// always comes.
+	Close()
 }
 
 // Opened is what Open has made of its input.
@@ -48,8 +52,8 @@ type Opened struct {
 
 // Maker makes the transports of a listener's connections. Loops share it.
 type Maker interface {
-	// New makes the transport of a connection that was accepted. wake has Open called again after [ErrWorking]: from any
-	// goroutine, also when the connection is gone. No goroutine of the transport may outlast the connection for long.
+	// New makes the transport of a connection that was accepted. wake has Open called again after [ErrWorking]. It never
+	// blocks, and may be called from any goroutine, also when the connection is gone.
 	New(wake func()) Transport
 	// Refusal is what a newcomer is sent for whom there is no room, not even for a transport. Nobody writes to it.
 	Refusal() []byte

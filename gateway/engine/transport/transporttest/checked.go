@@ -18,10 +18,27 @@ type checked struct {
 	up      bool
 	over    bool
 	end     error // of Open
+	closed  *int  // how many of them were
+	gone    bool
+}
+
+func (c *checked) Close() {
+	c.live("Close")
+	c.gone = true
+	*c.closed++
+	c.Transport.Close()
+}
+
+func (c *checked) live(call string) {
+	c.t.Helper()
+	if c.gone {
+		c.t.Errorf("%s after Close", call)
+	}
 }
 
 func (c *checked) Open(in, out []byte) (transport.Opened, error) {
 	c.t.Helper()
+	c.live("Open")
 	if len(in) == 0 {
 		c.t.Error("Open of nothing")
 	}
@@ -59,6 +76,7 @@ func (c *checked) Open(in, out []byte) (transport.Opened, error) {
 
 func (c *checked) Seal(out []byte, pieces [][]byte) ([]byte, int) {
 	c.t.Helper()
+	c.live("Seal")
 	if !c.up || c.over {
 		c.t.Errorf("Seal while up is %t, and over %t", c.up, c.over)
 	}
@@ -84,6 +102,7 @@ func (c *checked) Seal(out []byte, pieces [][]byte) ([]byte, int) {
 
 func (c *checked) End(out []byte) []byte {
 	c.t.Helper()
+	c.live("End")
 	if c.over {
 		c.t.Error("a second End")
 	}

@@ -44,7 +44,7 @@ func (b *bench) carries() {
 
 func (b *bench) waitsForNoMore() {
 	for _, first := range []string{"", "\x00", "\xff", "GET / HTTP/1.1\r\n", "\x16\x03\x01\x40\x00\x01\x00\x3f\xfc", "\x01\x40\x00"} {
-		line := transport.NewLine(b.checked(b.Maker.New(func() { b.woken <- struct{}{} })))
+		line := transport.NewLine(b.checked(b.Maker.New(b.wake)))
 		b.server.set(func() { b.server.in.bytes = append([]byte(first), b.text(2*transport.MaxSealed)...) })
 		var err error
 		for turn := 0; err == nil && turn < 1000; turn++ {
@@ -59,7 +59,7 @@ func (b *bench) waitsForNoMore() {
 		if w := line.Weight(); w > 64<<10 {
 			b.Errorf("behind %q: %d bytes are kept", first, w)
 		}
-		line.Release(&b.io)
+		line.Close(&b.io)
 	}
 }
 
@@ -349,7 +349,7 @@ func (b *bench) connEnd() {
 	raw := b.client.out
 	c.(interface{ CloseWrite() error }).CloseWrite()
 	var farewell []byte
-	b.client.set(func() { farewell, raw.bytes = raw.bytes, nil })
+	b.client.set(func() { farewell, raw.bytes, raw.over = raw.bytes, nil, true })
 	if n, err := nc.Read(want); n != 0 || err == nil || err == io.EOF {
 		b.Errorf("the client was cut off, and %d bytes and %v are read", n, err)
 	}
@@ -359,6 +359,42 @@ func (b *bench) connEnd() {
 			b.Errorf("the client has said farewell, and %d bytes and %v are read", n, err)
 		}
 	}
+	if err := nc.Close(); err != nil {
+		b.Error(err)
+	}
+}
+
+// connCloses is a Conn that somebody reads and somebody writes when it is closed.
+func (b *bench) connCloses() {
+	b.dialed()
+	nc := transport.NewConn(b.server, b.line.State(&b.io))
+	b.line = nil
+	b.server.set(func() { b.server.out.room = len(b.server.out.bytes) + 10 })
+	ended := make(chan error, 2)
+	go func() {
+		_, err := nc.Read(make([]byte, 100))
+		ended <- err
+	}()
+	go func() {
+		_, err := nc.Write(make([]byte, 100_000))
+		ended <- err
+	}()
+	full := func() (full bool) {
+		b.server.set(func() { full = len(b.server.out.bytes) == b.server.out.room })
+		return full
+	}
+	for end := time.Now().Add(patience); !full(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			b.Fatal("nothing is written")
+		}
+	}
+	nc.Close()
+	for range 2 {
+		if err := <-ended; err == nil {
+			b.Error("no error after Close")
+		}
+	}
+	nc.Close()
 }
 
 func (b *bench) connFarewell() {
@@ -374,7 +410,7 @@ func (b *bench) connFarewell() {
 	if _, err := nc.Write(want); err == nil {
 		b.Error("a Conn that is closed takes bytes")
 	}
-	b.line = transport.NewLine(b.Maker.New(func() {})) // for hear, which lets it look
+	b.line = transport.NewLine(b.checked(b.Maker.New(func() {}))) // for hear, which lets it look
 	b.err = io.EOF
 	if p, err := hear(b); !bytes.Equal(p, want) || err != nil {
 		b.Errorf("the client has heard %d bytes, %v; want %d and a farewell", len(p), err, len(want))
@@ -382,7 +418,8 @@ func (b *bench) connFarewell() {
 }
 
 func (b *bench) allocatesNothing() {
-	t := b.Maker.New(func() { b.woken <- struct{}{} })
+	b.line.Close(&b.io)
+	t := b.Maker.New(b.wake)
 	b.line = transport.NewLine(t)
 	c := b.dialed()
 	b.turn()
@@ -397,7 +434,7 @@ func (b *bench) allocatesNothing() {
 			b.Fatalf("Open: %d taken, %v", o.Taken, err)
 		}
 		in = in[o.Taken:]
-	}); n != 0 {
+	}); n > float64(b.Allocs) {
 		b.Errorf("Open allocates %v times", n)
 	}
 	out, pieces := make([]byte, 0, transport.MaxSealed), [][]byte{b.text(500), b.text(500)}

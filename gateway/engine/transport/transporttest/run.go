@@ -24,6 +24,8 @@ type Kind struct {
 	Refused func(err error) bool
 	// Accused reports whether err is what Read returns to a client that has sent a bad record.
 	Accused func(err error) bool
+	// Allocs is how many allocations a library makes for each record that is opened; 0 is what a transport should have.
+	Allocs int
 }
 
 // Run holds a transport to the contract of package transport. make is called for each test, which has it for itself.
@@ -47,6 +49,7 @@ func Run(t *testing.T, make func(t *testing.T) Kind) {
 		{"It goes to a net.Conn and comes back", (*bench).handOver},
 		{"A net.Conn tells a farewell from a cut", (*bench).connEnd},
 		{"A net.Conn says farewell", (*bench).connFarewell},
+		{"Closing a net.Conn ends who reads and who writes", (*bench).connCloses},
 		{"Sealing and opening do not allocate", (*bench).allocatesNothing},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -69,6 +72,7 @@ type bench struct {
 	io             transport.IO
 	line           *transport.Line
 	woken          chan struct{}
+	made, closed   int // transports
 	now            session.Tick
 	buf            []byte
 	got            []byte // what the stream has read
@@ -84,18 +88,30 @@ func newBench(t *testing.T, k Kind) *bench {
 		buf: make([]byte, readSize+transport.MaxSealed), random: rand.New(rand.NewPCG(1, 2))}
 	b.server, b.client = newWire()
 	b.io = transport.IO{Socket: socket{b.server}, Pool: session.NewPool(b.budget), HighWater: 64 << 10}
-	b.line = transport.NewLine(b.checked(k.Maker.New(func() { b.woken <- struct{}{} })))
+	b.line = transport.NewLine(b.checked(k.Maker.New(b.wake)))
 	return b
 }
 
+// wake is what a transport calls beside the loop.
+func (b *bench) wake() {
+	select {
+	case b.woken <- struct{}{}:
+	default:
+	}
+}
+
 func (b *bench) checked(t transport.Transport) transport.Transport {
-	return &checked{Transport: t, t: b.T, sealing: func() bool { return b.line == nil || b.line.Waiting() == 0 }}
+	b.made++
+	return &checked{Transport: t, t: b.T, closed: &b.closed, sealing: func() bool { return b.line == nil || b.line.Waiting() == 0 }}
 }
 
 // end looks whether everything was given back.
 func (b *bench) end() {
 	if b.line != nil {
-		b.line.Release(&b.io)
+		b.line.Close(&b.io)
+	}
+	if b.closed != b.made {
+		b.Errorf("%d of %d transports were closed", b.closed, b.made)
 	}
 	b.io.Pool.Trim()
 	if used := b.budget.Used(); used != 0 {

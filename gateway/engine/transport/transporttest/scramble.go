@@ -197,6 +197,9 @@ func (s *Scramble) End(out []byte) []byte {
 	return s.record(out, goodbye, []byte{why})
 }
 
+// Close implements [transport.Transport].
+func (s *Scramble) Close() {}
+
 // record appends a whole record.
 func (s *Scramble) record(out []byte, kind byte, body []byte) []byte {
 	begin := len(out)
