@@ -26,8 +26,9 @@ type simulatedBackend struct {
 // told is what the backend knows of a connection.
 type told struct {
 	accepted, gone bool
+	told           bool // the backend knows of its end
 	dismissed      bool // the data plane has asked for its end
-	under          bool // an event is at the backend
+	under          bool // an event is on its way, or its answer is
 	next           uint32
 	hub, state     string
 	visit          *visit
@@ -56,45 +57,77 @@ func (u *simulatedUpstream) Send(ev *upstream.Event, late upstream.Sink) (upstre
 	return upstream.Reply{Outcome: metrics.OutcomeOK}, false
 }
 
+// send takes an event to the backend at once.
 func (b *simulatedBackend) send(ev *upstream.Event, late upstream.Sink) {
-	c, r, from := b.conns[ev.From], b.world.Rand(), ev.From
+	c, from := b.sent(ev), ev.From
+	reply := b.act(c, ev)
+	if ev.Type == upstream.Disconnected {
+		return
+	}
+	b.world.After(time.Duration(b.world.Rand().IntN(b.slowest))*time.Millisecond, func() {
+		b.answered(c, reply)
+		late.Reply(from, reply)
+	})
+}
+
+// sent notes that ev is on its way to the backend.
+func (b *simulatedBackend) sent(ev *upstream.Event) *told {
+	c := b.conns[ev.From]
 	if c == nil {
 		c = &told{hub: ev.Hub}
-		b.conns[from] = c
-		b.known = append(b.known, from)
+		b.conns[ev.From] = c
+		b.known = append(b.known, ev.From)
 	}
 	b.hold(c, ev)
-	reply := upstream.Reply{Outcome: metrics.OutcomeOK}
+	c.under = ev.Type != upstream.Disconnected
 	switch ev.Type {
 	case upstream.Connect:
-		reply.Verdict = b.judge(c, ev)
+		number, err := strconv.Atoi(ev.Request.Query["c"][0])
+		if err != nil {
+			panic(err)
+		}
+		c.visit = b.visits[number]
+		c.visit.ref, c.visit.known = ev.From, true
 	case upstream.Message:
 		b.events++
+	case upstream.Disconnected:
+		b.ends[ev.Reason]++
+		c.gone = true
+	}
+	return c
+}
+
+// answered notes that the gateway knows the answer to the event that was on its
+// way.
+func (b *simulatedBackend) answered(c *told, r upstream.Reply) {
+	c.under = false
+	if r.State != nil {
+		c.state = r.State.Value
+	}
+}
+
+// act is what the backend does with an event that has arrived.
+func (b *simulatedBackend) act(c *told, ev *upstream.Event) (reply upstream.Reply) {
+	switch ev.Type {
+	case upstream.Connect:
+		reply.Verdict = b.judge(c)
+	case upstream.Message:
 		n := binary.BigEndian.Uint32(ev.Data)
 		if n != c.next {
-			b.fail("message %d of %v, want %d", n, from, c.next)
+			b.fail("message %d of %v, want %d", n, ev.From, c.next)
 		}
 		c.next++
 		reply.Send.Op, reply.Send.Data = ev.Op, append([]byte(nil), ev.Data...)
-		switch r.IntN(40) {
+		switch b.world.Rand().IntN(40) {
 		case 0:
 			reply = upstream.Reply{Close: delivery.Close{Code: 1011}, Outcome: metrics.OutcomeFailed}
 		case 1, 2:
 			reply.State = &delivery.State{Value: strconv.Itoa(int(n))}
 		}
 	case upstream.Disconnected:
-		b.ends[ev.Reason]++
-		c.gone = true
-		return
+		c.told = true
 	}
-	c.under = true
-	b.world.After(time.Duration(r.IntN(b.slowest))*time.Millisecond, func() {
-		c.under = false
-		if reply.State != nil {
-			c.state = reply.State.Value
-		}
-		late.Reply(from, reply)
-	})
+	return reply
 }
 
 // hold holds an event against what was told before.
@@ -116,14 +149,8 @@ func (b *simulatedBackend) hold(c *told, ev *upstream.Event) {
 }
 
 // judge decides on a connection, and remembers what it gives.
-func (b *simulatedBackend) judge(c *told, ev *upstream.Event) *upstream.Verdict {
+func (b *simulatedBackend) judge(c *told) *upstream.Verdict {
 	r := b.world.Rand()
-	number, err := strconv.Atoi(ev.Request.Query["c"][0])
-	if err != nil {
-		panic(err)
-	}
-	c.visit = b.visits[number]
-	c.visit.ref, c.visit.known = ev.From, true
 	v := new(upstream.Verdict)
 	switch r.IntN(12) {
 	case 0:

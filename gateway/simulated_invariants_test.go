@@ -124,7 +124,7 @@ func (s *simulation) ended() {
 		}
 	}
 	for ref, c := range s.backend.conns {
-		if c.accepted && !c.gone {
+		if c.accepted && !c.told {
 			s.fail("the backend was not told of the end of %v", ref)
 		}
 	}
