@@ -21,6 +21,9 @@ type simulatedBackend struct {
 	// slowest is how many milliseconds an answer may take.
 	slowest int
 	events  int
+	// heard are the answers by event id, of a backend that is told by dispatchers; some exchanges go wrong if it is failing.
+	heard   map[string]upstream.Reply
+	failing bool
 }
 
 // told is what the backend knows of a connection.
@@ -157,8 +160,8 @@ func (b *simulatedBackend) judge(c *told) *upstream.Verdict {
 		v.Status = 403
 		return v
 	case 1:
-		v.Status, v.Doubt = 503, true
-		c.accepted = true // as far as the gateway can know
+		v.Status, v.Doubt = 503, b.heard == nil // a dispatcher knows that itself
+		c.accepted = v.Doubt                    // as far as the gateway can know
 		return v
 	}
 	c.accepted = true

@@ -123,11 +123,6 @@ func (s *simulation) ended() {
 			s.fail("push %d, %T, was not answered", p.id, p.action)
 		}
 	}
-	for ref, c := range s.backend.conns {
-		if c.accepted && !c.told {
-			s.fail("the backend was not told of the end of %v", ref)
-		}
-	}
 	s.sweep()
 	s.audit()
 }
@@ -145,6 +140,15 @@ func (s *simulation) audit() {
 		if n := m.Sum("sluice_" + level); n != 0 {
 			s.fail("sluice_%s is %v at the end", level, n)
 		}
+	}
+	untold := 0.0
+	for _, c := range s.backend.conns {
+		if c.accepted && !c.told {
+			untold++
+		}
+	}
+	if lost := m.Sum("sluice_upstream_lost_total"); untold != lost {
+		s.fail("the backend was not told of the end of %v connections, of which %v are counted", untold, lost)
 	}
 	if sent, dropped := m.Sum("sluice_messages_sent_total"), m.Sum("sluice_messages_dropped_total"); sent-dropped != float64(s.written) {
 		s.fail("%v messages are counted as sent and %v as dropped; sockets have taken %d", sent, dropped, s.written)

@@ -70,7 +70,13 @@ func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	s.backend = &simulatedBackend{simulation: s, conns: make(map[session.Ref]*told), ends: make(map[string]int), slowest: 400}
 	s.config = s.configuration(loops)
 	o := options(s.config, s.registry, slog.New(slog.DiscardHandler))
-	o.Schemes["test"] = func(upstream.Options) (upstream.Upstream, error) {
+	if w.Rand().IntN(2) == 0 {
+		s.backend.heard, s.backend.failing = make(map[string]upstream.Reply), w.Rand().IntN(3) > 0
+	}
+	o.Schemes["test"] = func(o upstream.Options) (upstream.Upstream, error) {
+		if s.backend.heard != nil {
+			return s.backend.dispatch(o), nil
+		}
 		return &simulatedUpstream{simulatedBackend: s.backend}, nil
 	}
 	g, err := newOn(simulated{s}, o)
@@ -144,6 +150,12 @@ func (s *simulation) run(ops int) {
 // direction be let go: in less time than any deadline takes to end what was forgotten.
 func (s *simulation) calm() {
 	s.stopped, s.backend.slowest, s.world.Limit = true, 10, 0
+	if s.backend.failing { // until what has failed is attempted again
+		s.backend.failing = false
+		for end := s.world.Now() + 2500*time.Millisecond; s.world.Now() < end && !s.failed; {
+			s.step()
+		}
+	}
 	for _, c := range s.clients {
 		c.calm, c.deaf = true, false
 	}

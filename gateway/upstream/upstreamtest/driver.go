@@ -30,6 +30,10 @@ type Exchange func(c *upstream.Call, until time.Duration, done func(upstream.Rep
 // has no goroutine and no lock: all is done where Send, done, and what the clock
 // is given are called.
 type Driver struct {
+	// Patience is how long Close leaves what there is. It may be set before the
+	// first event.
+	Patience time.Duration
+
 	clock    Clock
 	exchange Exchange
 	account  *upstream.Account
@@ -152,18 +156,17 @@ func (d *Driver) last() *Driver {
 	return d
 }
 
-// Drain takes no more events; what there is goes on.
-func (d *Driver) Drain() { d.schedule.Close() }
-
-// Drained reports whether nothing is left after Drain.
-func (d *Driver) Drained() bool { return d.schedule.Drained() }
-
-// Close gives up what waits, and does not wait for what is under way. It returns
-// how many events that were.
+// Close takes no more events. It cannot wait: what there is goes on, and what is
+// left when Patience is over is given up then.
 func (d *Driver) Close(context.Context) (lost int) {
 	d.schedule.Close()
-	for _, p := range d.schedule.Abort() {
-		d.account.GiveUp(p, d.clock.Now())
-	}
-	return d.schedule.Lost()
+	d.clock.After(d.Patience, func() {
+		for _, p := range d.schedule.Abort() {
+			d.account.GiveUp(p, d.clock.Now())
+		}
+	})
+	return 0
 }
+
+// Drained reports whether Close was called and nothing is left.
+func (d *Driver) Drained() bool { return d.schedule.Drained() }

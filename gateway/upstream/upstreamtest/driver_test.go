@@ -183,6 +183,7 @@ func onOneGoroutine(t *testing.T, s *script, seed uint64) []observation {
 		})
 	}
 	first, second := make("first", s.first), make("second", s.second)
+	first.Patience, second.Patience = time.Hour, time.Hour
 	now := first
 	w.After(s.moved, func() {
 		first.MoveTo(second)
@@ -192,8 +193,8 @@ func onOneGoroutine(t *testing.T, s *script, seed uint64) []observation {
 		w.After(e.at, func() { o.send(now, s, n) })
 	}
 	w.After(s.events[len(s.events)-1].at+1, func() {
-		first.Drain()
-		second.Drain()
+		first.Close(t.Context())
+		second.Close(t.Context())
 	})
 	for range 1_000_000 {
 		if !w.Step() {
