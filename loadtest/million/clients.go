@@ -120,6 +120,20 @@ func (c *clients) exchange(patience time.Duration) (echoed int, err error) {
 	return c.echoed - before, err
 }
 
+// beside calls do and serves the clients until it has returned.
+func (c *clients) beside(do func() error, patience time.Duration) error {
+	doing := make(chan error, 1)
+	go func() { doing <- do() }()
+	return c.each(patience, func() (bool, error) {
+		select {
+		case err := <-doing:
+			return false, err
+		default:
+			return true, nil
+		}
+	})
+}
+
 // broadcast calls push, which has the gateway send a message to all, beside the clients, and returns how
 // many have had it when all have.
 func (c *clients) broadcast(push func(message []byte) error, patience time.Duration) (pushed int, err error) {
@@ -148,23 +162,29 @@ func (c *clients) part(patience time.Duration) (closed int, err error) {
 	return c.closed, err
 }
 
+// wait is how long each waits for events before it looks around.
+const wait = 100 * time.Millisecond
+
 // each serves the clients as long as step, which may have some of them do something, says that there
-// is something to wait for. It fails if nothing has happened to any of them for longer than patience.
+// is something to wait for. It fails if nothing has happened to any of them while it has waited for
+// patience: time in which the machine has stood still was not waited for.
 func (c *clients) each(patience time.Duration, step func() (busy bool, err error)) error {
-	for silent := time.Now(); ; {
+	for waited := time.Duration(0); ; {
 		busy, err := step()
 		if err != nil || !busy {
 			return err
 		}
-		n, err := unix.EpollWait(c.epfd, c.events, 100)
+		n, err := unix.EpollWait(c.epfd, c.events, int(wait/time.Millisecond))
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
 			return fmt.Errorf("epoll_wait: %w", err)
 		case n > 0:
-			silent = time.Now()
-		case time.Since(silent) > patience:
+			waited = 0
+		case waited >= patience:
 			return fmt.Errorf("nothing has happened for %v, with %d clients connecting, %d connected and %d messages under way", patience, c.opening, c.open, c.echoes)
+		default:
+			waited += wait
 		}
 		for _, ev := range c.events[:max(n, 0)] {
 			if ev.Events&unix.EPOLLOUT != 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -108,6 +109,40 @@ func TestClientsThatTheGatewayLeavesAreLost(t *testing.T) {
 	}
 	if c.open != 0 || c.lost != 5 || c.why == "" {
 		t.Errorf("%d open, %d lost: %s", c.open, c.lost, c.why)
+	}
+}
+
+// Time in which nobody could wait, because the machine stood still, is no silence of the clients'.
+func TestPatienceIsNotTriedByTimeThatWasNotWaited(t *testing.T) {
+	_, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Hour) })
+	if err := c.connect(1, patience); err != nil {
+		t.Fatal(err)
+	}
+	looks := 0
+	err := c.each(3*wait, func() (bool, error) {
+		if looks++; looks == 2 {
+			time.Sleep(6 * wait)
+		}
+		return looks < 4, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClientsAreServedWhileSomethingElseIsDone(t *testing.T) {
+	g, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Minute) })
+	if err := c.connect(5, patience); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("failed")
+	if err := c.beside(func() error { return failed }, patience); err != failed {
+		t.Errorf("have %v, want what was returned", err)
+	}
+	c.leaving = true
+	err := c.beside(func() error { return g.Shutdown(t.Context()) }, patience) // takes the answers of all
+	if err != nil || c.closed != 5 || c.lost != 0 {
+		t.Errorf("%v, %d closed, %d lost (%s)", err, c.closed, c.lost, c.why)
 	}
 }
 

@@ -37,10 +37,10 @@ func configuration(p plan) *config.Config {
 	c := config.Default()
 	c.Listen = fmt.Sprintf("0.0.0.0:%d", clientPort)
 	c.Heartbeat = heartbeat(p.quiet)
-	c.Drain = config.Drain{Window: config.Duration(p.drain), Timeout: config.Duration(p.drain + p.patience)}
+	c.Drain = config.Drain{Window: config.Duration(p.drain), Timeout: config.Duration(p.drain + ample)}
 	c.Limits.Connections = p.conns
-	c.Limits.Handshake = config.Duration(time.Hour)
-	c.Limits.Close = config.Duration(time.Hour)
+	c.Limits.Handshake = config.Duration(ample)
+	c.Limits.Close = config.Duration(ample)
 	c.APIKeys = []string{apiKey}
 	c.Log.Level = "warn"
 	return c
@@ -49,7 +49,7 @@ func configuration(p plan) *config.Config {
 // apiKey opens the data plane to the broadcast; nobody else is there.
 const apiKey = "a-million-connections"
 
-// heartbeat is one that nobody misses only because the machine is slow.
+// heartbeat is one that asks for an answer before it asks again.
 func heartbeat(interval time.Duration) config.Heartbeat {
 	return config.Heartbeat{Interval: config.Duration(interval), Timeout: config.Duration(interval)}
 }
@@ -64,19 +64,20 @@ func startGateway(ctx context.Context, program string, c *config.Config, file st
 	if err := g.cmd.Start(); err != nil {
 		return nil, err
 	}
-	tries := time.NewTicker(50 * time.Millisecond)
-	defer tries.Stop()
-	late := time.After(30 * time.Second)
-	for {
-		err := g.get("/readyz", io.Discard)
-		if err == nil {
-			return g, nil
+	if err := until(30*time.Second, func() error { return g.get("/readyz", io.Discard) }); err != nil {
+		return nil, fmt.Errorf("the gateway is not ready: %w", err)
+	}
+	return g, nil
+}
+
+// until tries until do succeeds, and returns why it does not when patience has gone by between the tries.
+func until(patience time.Duration, do func() error) error {
+	const pause = 50 * time.Millisecond
+	for waited := time.Duration(0); ; waited += pause {
+		if err := do(); err == nil || waited >= patience {
+			return err
 		}
-		select {
-		case <-tries.C:
-		case <-late:
-			return nil, fmt.Errorf("the gateway is not ready: %w", err)
-		}
+		time.Sleep(pause)
 	}
 }
 
@@ -152,15 +153,24 @@ func (g *gateway) collect() (spare int64, err error) {
 	return heap[0] - heap[1], nil
 }
 
-// reloaded reports whether the gateway took its configuration when it last was told to. On older kernels
-// (before 6.2) the metrics cost an inode for each descriptor, so they are not for use before a reading.
-func (g *gateway) reloaded() (bool, error) {
+// inForce fails if the gateway goes by another limit of connections than its configuration has, which is how
+// one shows in the metrics that it has been taken. On older kernels (before 6.2) these cost an inode for each
+// descriptor, so they are not for use before a reading.
+func (g *gateway) inForce() error {
 	var page strings.Builder
 	if err := g.get("/metrics", &page); err != nil {
-		return false, err
+		return err
 	}
-	ok, err := values(page.String(), " ", "sluice_config_last_reload_successful")
-	return err == nil && ok[0] == 1, err
+	v, err := values(page.String(), " ", "sluice_config_last_reload_successful", "sluice_connections_limit")
+	switch {
+	case err != nil:
+		return err
+	case v[0] != 1:
+		return errors.New("the gateway has refused its configuration")
+	case v[1] != int64(g.config.Limits.Connections):
+		return errors.New("the gateway has not taken its configuration")
+	}
+	return nil
 }
 
 // cpu is the processor time that the gateway has used (clock_getcpuclockid(3)).
@@ -180,4 +190,16 @@ func (g *gateway) beat(interval time.Duration) error {
 		return err
 	}
 	return g.cmd.Process.Signal(syscall.SIGHUP)
+}
+
+// calm returns when the gateway asks nobody for a sign of life any more.
+func (g *gateway) calm(patience time.Duration) error {
+	if err := g.inForce(); err != nil {
+		return err
+	}
+	g.config.Limits.Connections++
+	if err := g.beat(ample); err != nil {
+		return err
+	}
+	return until(patience, g.inForce)
 }

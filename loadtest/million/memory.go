@@ -60,11 +60,12 @@ func values(text, separator string, names ...string) ([]int64, error) {
 		if i < 0 {
 			continue
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(value, " kB")), 10, 64)
+		// Metrics are floating-point numbers: a million is 1e+06.
+		n, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(value, " kB")), 64)
 		if err != nil {
 			return nil, err
 		}
-		found[i] = n
+		found[i] = int64(n)
 		missing--
 	}
 	if missing != 0 {

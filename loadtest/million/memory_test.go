@@ -17,6 +17,10 @@ func TestValuesAreFoundByName(t *testing.T) {
 	if err != nil || !slices.Equal(got, []int64{99, 3751936}) {
 		t.Errorf("have %v, %v", got, err)
 	}
+	got, err = values("limit 1.000001e+06\n", " ", "limit")
+	if err != nil || !slices.Equal(got, []int64{1_000_001}) {
+		t.Errorf("have %v, %v", got, err)
+	}
 	if _, err = values(text, ":", "Rss", "Swap"); err == nil || !strings.Contains(err.Error(), "want Rss, Swap, found 1") {
 		t.Errorf("a name that is not there: %v", err)
 	}

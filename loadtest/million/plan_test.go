@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/gateway/config"
 )
@@ -33,6 +35,28 @@ func TestGatewayTakesTheConfigurations(t *testing.T) {
 		c.Heartbeat = heartbeat(p.beat)
 		if err := c.Validate(); err != nil {
 			t.Errorf("%d connections, short heartbeat: %v", conns, err)
+		}
+	}
+}
+
+func TestTriesGoOnUntilPatienceIsSpentOnThem(t *testing.T) {
+	refused := errors.New("refused")
+	for _, tt := range []struct {
+		succeeds int // the try that does
+		want     error
+	}{{1, nil}, {3, nil}, {4, refused}} {
+		tries := 0
+		err := until(100*time.Millisecond, func() error {
+			if tries++; tries == 1 {
+				time.Sleep(300 * time.Millisecond) // which nobody waits
+			}
+			if tries < tt.succeeds {
+				return refused
+			}
+			return nil
+		})
+		if err != tt.want || tries != min(tt.succeeds, 3) {
+			t.Errorf("%v after %d tries, want %v", err, tries, tt.want)
 		}
 	}
 }
