@@ -224,10 +224,10 @@ func TestPushReachesEveryMemberWhoStaysOnce(t *testing.T) {
 				defer func() { l.disband(members) }()
 				data := make([]byte, 100)
 				o := &order{hub: h, target: delivery.Target{Kind: kind, Name: "crowd"}, action: delivery.Send{Op: ws.OpBinary, Data: data}, posted: l.Uptime()}
-				o.plain = session.NewShared(session.AppendFrame(nil, ws.OpBinary, data), nil)
-				size := len(o.plain.Bytes())
-				e := &errand{order: o, answer: make(chan delivery.Result, 1)}
-				e.frames[0] = o.plain
+				frame := session.NewShared(session.AppendFrame(nil, ws.OpBinary, data), nil)
+				size := len(frame.Bytes())
+				e := &errand{order: o}
+				e.frames[plain] = frame
 
 				r := rand.New(rand.NewPCG(1, uint64(kind)))
 				strayed := map[*client]bool{}

@@ -11,10 +11,8 @@ import (
 // errand is an order on its way through the sessions of one loop.
 type errand struct {
 	*order
-	size   int // what it takes of the mailbox
 	result delivery.Result
-	answer chan<- delivery.Result
-	frames [16]*session.Shared // of a message, by window bits; 0: not compressed
+	frames [forms]*session.Shared // of a message, those that were needed so far
 
 	begun  bool
 	done   bool
@@ -70,7 +68,9 @@ func (e *errand) finish(l *loop) {
 		l.mail.delivered(e.size)
 		l.metrics.Delivered(l.g.uptime() - e.posted)
 	}
-	e.answer <- e.result
+	if e.answers != nil {
+		e.answers <- e.result
+	}
 }
 
 func (e *errand) release() {
@@ -122,14 +122,14 @@ func (e *errand) send(l *loop, c *client, m *delivery.Send) bool {
 		}
 		ttl = ticks(config.Duration(left))
 	}
-	bits := c.WindowBits()
-	f := e.frames[bits]
+	form := formFor(c.WindowBits())
+	f := e.frames[form]
 	if f == nil {
-		if f = l.g.shared(l.Deflate(m.Op, m.Data, int(bits))); f == nil {
+		if f = l.g.shared(form.encode(l, m)); f == nil {
 			l.Dropped(c.Stream, metrics.DropMemory, 1)
 			return false
 		}
-		e.frames[bits] = f
+		e.frames[form] = f
 	}
 	l.SendShared(c.Stream, f, ttl)
 	return c.State() == engine.Open

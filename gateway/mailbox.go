@@ -53,18 +53,34 @@ func (l *loop) post(lt letter, size int) bool {
 // false when the loop has stopped, or when they do not fit now. Who does not
 // post after all says that they are delivered.
 func (l *loop) reserve(size int) bool {
-	m := &l.mail
+	got := l.mail.take(size, l.g.settings.Load().mailbox)
+	if got == full {
+		l.g.metrics.Reached(metrics.LimitMailbox)
+	}
+	return got == taken
+}
+
+// room is whether a mailbox has some.
+type room uint8
+
+const (
+	taken room = iota
+	full       // for now
+	ended      // the loop has stopped
+)
+
+// take takes size of the bytes that a mailbox may hold.
+func (m *mailbox) take(size int, most int64) room {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
-		return false
-	case size > 0 && m.bytes.Load()+int64(size) > l.g.settings.Load().mailbox:
-		l.g.metrics.Reached(metrics.LimitMailbox)
-		return false
+		return ended
+	case size > 0 && m.bytes.Load()+int64(size) > most:
+		return full
 	}
 	m.bytes.Add(int64(size))
-	return true
+	return taken
 }
 
 // postReserved hands a letter to the loop for which there is room. It is false

@@ -8,15 +8,31 @@ import (
 	"sluice/session"
 )
 
-// order is an action as all loops share it.
+// order is an action, and whom it is for, as all loops share it.
 type order struct {
 	hub      *hub
 	target   delivery.Target
 	action   delivery.Action
+	size     int         // what it takes of each mailbox
 	one      session.Ref // the connection meant, if the target is one
 	excluded map[session.Ref]struct{}
-	plain    *session.Shared // the frame of a message, not compressed
-	posted   time.Duration   // on the node's clock
+	posted   time.Duration // on the node's clock
+	// answers, if not nil, is told what has come of it by each loop. It has room
+	// for all.
+	answers chan<- delivery.Result
+
+	again bool     // it was refused before, which is counted
+	lacks *mailbox // what had no room when it was refused; nil: the budget
+}
+
+// newOrder returns an order that nobody has resolved yet. Only messages take
+// room in mailboxes.
+func newOrder(h *hub, t delivery.Target, a delivery.Action) *order {
+	o := &order{hub: h, target: t, action: a}
+	if m, ok := a.(delivery.Send); ok {
+		o.size = letterSize + len(m.Data)
+	}
+	return o
 }
 
 // resolve decodes the ids in an order. It is false if nobody can be meant.

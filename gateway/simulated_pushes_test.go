@@ -143,37 +143,11 @@ func (s *simulation) post(t delivery.Target, a delivery.Action) (answers chan de
 	if h == nil {
 		return nil, 0, delivery.ErrNoHub
 	}
-	o := &order{hub: h, target: t, action: a, posted: s.uptime()}
-	if !s.resolve(o) {
-		return nil, 0, nil
-	}
-	size := 0
-	if send, ok := a.(delivery.Send); ok {
-		size = letterSize + len(send.Data)
-		if o.plain = s.shared(session.AppendFrame(nil, send.Op, send.Data)); o.plain == nil {
-			return nil, 0, delivery.ErrFull
-		}
-		defer o.plain.Release()
-	}
-	loops, ok := s.reserveRoom(o, size)
-	if !ok {
-		return nil, 0, delivery.ErrFull
-	}
-	answers = make(chan delivery.Result, len(loops))
-	for _, l := range loops {
-		e := &errand{order: o, size: size, answer: answers}
-		if o.plain != nil {
-			o.plain.Retain(1)
-			e.frames[0] = o.plain
-		}
-		if !l.postReserved(letter{run: e.run}) {
-			e.release()
-			l.mail.delivered(size)
-			continue
-		}
-		asked++
-	}
-	return answers, asked, nil
+	answers = make(chan delivery.Result, len(s.loops))
+	o := newOrder(h, t, a)
+	o.answers = answers
+	asked, err = s.Gateway.publish(o)
+	return answers, asked, err
 }
 
 // conceive makes up an action.
