@@ -36,7 +36,7 @@ type account struct {
 }
 
 func testAccounts(t *testing.T, loops int) {
-	before := descriptors(t)
+	before := openDescriptors(t)
 	var accounts []*account
 	cfg := gatewaytest.Config()
 	cfg.Loops = loops
@@ -74,7 +74,7 @@ func testAccounts(t *testing.T, loops int) {
 	for _, a := range accounts {
 		a.backend.vanish()
 	}
-	eventually(t, "every descriptor is closed", func() bool { return descriptors(t) <= before })
+	eventually(t, "every descriptor is closed", func() bool { return openDescriptors(t) <= before })
 }
 
 // fail has backends fail and clients visit, for a time, and the backends come

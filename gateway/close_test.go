@@ -65,7 +65,7 @@ func (c ending) test(t *testing.T) {
 	}, late)
 	n.connect().Close() // whatever the runtime opens once is open now
 	n.settled()
-	before := descriptors(t)
+	before := openDescriptors(t)
 
 	p := n.dial()
 	c.run(&endingTest{p, n, late})
@@ -79,7 +79,7 @@ func (c ending) test(t *testing.T) {
 	if len(late.events) != 0 {
 		t.Errorf("%d events behind the last", len(late.events))
 	}
-	eventually(t, "no descriptor is left", func() bool { return descriptors(t) <= before })
+	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= before })
 }
 
 func testEndings(t *testing.T, endings []ending) {

@@ -299,7 +299,7 @@ func TestEmptyLineBeforeARequestIsSkipped(t *testing.T) {
 // A node that was made and never served can be closed: its port could be
 // opened, and something else failed.
 func TestNodeCanBeClosedBeforeItServes(t *testing.T) {
-	before := descriptors(t)
+	before := openDescriptors(t)
 	n := unserved(t, gatewaytest.Config(), slog.New(slog.DiscardHandler))
 	c, err := net.Dial("tcp", n.Addr().String())
 	if err != nil {
@@ -321,7 +321,7 @@ func TestNodeCanBeClosedBeforeItServes(t *testing.T) {
 		t.Error("a client that waited for Serve waits for ever")
 	}
 	c.Close()
-	eventually(t, "no descriptor is left", func() bool { return descriptors(t) <= before+2 }) // the runtime's poller
+	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= before+2 }) // the runtime's poller
 }
 
 // spiteful is an upstream that panics at every end.

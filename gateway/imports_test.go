@@ -25,6 +25,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/admin":                          {"sluice/gateway/delivery"},
 		"sluice/gateway/auth":                           {"sluice/gateway/name"},
 		"sluice/gateway/config":                         {"sluice/gateway/auth", "sluice/gateway/name"},
+		"sluice/gateway/descriptors":                    {"sluice/gateway/config"},
 		"sluice/gateway/dial":                           {},
 		"sluice/gateway/doctor":                         {"sluice/netpoll"},
 		"sluice/gateway/engine":                         {"sluice/gateway/handshake", "sluice/gateway/ordered", "sluice/metrics", "sluice/netpoll", "sluice/session"},

@@ -143,8 +143,8 @@ func (n *node) ended(code ws.StatusCode, reason metrics.Reason) {
 	}
 }
 
-// descriptors counts what this process has open.
-func descriptors(t *testing.T) int {
+// openDescriptors counts what this process has open.
+func openDescriptors(t *testing.T) int {
 	t.Helper()
 	open, err := netpoll.OpenDescriptors()
 	if err != nil {

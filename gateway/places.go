@@ -46,3 +46,9 @@ func (g *Gateway) keepPlace(h *hub) {
 	h.asking.Add(-1)
 	g.asking.Add(-1)
 }
+
+// descriptorsLeft is how many more descriptors clients may take. Those that the
+// upstream must still be told of count as clients.
+func (g *Gateway) descriptorsLeft() int64 {
+	return g.settings.Load().descriptors - g.sessions.Load() - g.set.Pending.Load() - g.http.Count()
+}

@@ -9,6 +9,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/descriptors"
 	"sluice/gateway/route"
 	"sluice/gateway/upstream"
 )
@@ -38,7 +39,7 @@ func (g *Gateway) configure(cfg *config.Config) error {
 		buffered = int64(cfg.Limits.Buffered)
 	}
 	g.budget.SetLimit(buffered) // once: loops and requests take from it meanwhile
-	shares := ShareDescriptors(g.limit, cfg)
+	shares := descriptors.Share(g.limit, cfg)
 	if wanted := cfg.Limits.Connections; wanted > shares.Connections {
 		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", shares.Connections, "descriptors", g.limit)
 	}
@@ -73,8 +74,8 @@ func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
 		groups:    lim.Groups,
 		mailbox:   int64(lim.Mailbox),
 	}
-	shares := ShareDescriptors(g.limit, cfg)
-	s.connections, s.http, s.descriptors = int64(shares.Connections), int64(shares.HTTP), shares.clients()
+	shares := descriptors.Share(g.limit, cfg)
+	s.connections, s.http, s.descriptors = int64(shares.Connections), int64(shares.HTTP), shares.Clients()
 	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
 	defer func() {
 		if err != nil {

@@ -153,7 +153,7 @@ func testResets(t *testing.T, loops int) {
 			}, late)
 			n.connect().Close() // whatever the runtime opens once is open now
 			n.settled()
-			before := descriptors(t)
+			before := openDescriptors(t)
 			p := n.connect()
 			c.lead(n, p, late)
 			p.reset()
@@ -175,7 +175,7 @@ func testResets(t *testing.T, loops int) {
 				return // the node ends, and its test waits for that
 			}
 			n.settled()
-			eventually(t, "no descriptor is left", func() bool { return descriptors(t) <= before })
+			eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= before })
 			if len(late.events) > 1 {
 				t.Errorf("%d events too many", len(late.events)-1)
 			}

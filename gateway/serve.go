@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // ErrClosed is what Serve returns after Shutdown or Close.
@@ -78,7 +77,3 @@ func (g *Gateway) Alive(ctx context.Context) error {
 	}
 	return nil
 }
-
-// uptime is the node's clock, for what is compared between loops, of which each
-// has its own. Any goroutine.
-func (g *Gateway) uptime() time.Duration { return g.loops[0].Uptime() }

@@ -3,18 +3,12 @@ package gateway
 import (
 	"slices"
 	"sluice/gateway/engine"
-	"time"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/route"
 	"sluice/session"
 )
-
-// ticks is d in ticks, rounded up: a deadline is never early.
-func ticks(d config.Duration) session.Tick {
-	return session.Tick((time.Duration(d) + engine.Tick - 1) / engine.Tick)
-}
 
 // settings is what a configuration means to the loops: nothing is parsed or
 // looked up twice. It never changes; a reload puts another in its place.

@@ -89,18 +89,6 @@ func (g *Gateway) closeEntrances() {
 	}
 }
 
-// sleep waits for d, and is false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // Close cuts every connection and ends Serve, also while Shutdown waits, which
 // returns then.
 func (g *Gateway) Close() error {

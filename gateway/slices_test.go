@@ -187,7 +187,7 @@ func TestNodeThatCannotBeMadeLeavesNothing(t *testing.T) {
 		}
 		restore := func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }
 		var closed atomic.Int64
-		before := descriptors(t)
+		before := openDescriptors(t)
 		cfg := gatewaytest.Config(withUpstream)
 		cfg.Loops = 4
 		o := options(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
@@ -211,7 +211,7 @@ func TestNodeThatCannotBeMadeLeavesNothing(t *testing.T) {
 		if closed.Load() != 1 {
 			t.Errorf("%d spare descriptors, %v: the upstream was closed %d times", spare, err, closed.Load())
 		}
-		if after := descriptors(t); after > before {
+		if after := openDescriptors(t); after > before {
 			t.Errorf("%d spare descriptors, %v: %d were open, %d are", spare, err, before, after)
 		}
 	}

@@ -3,8 +3,8 @@ package node
 import (
 	"io"
 
-	"sluice/gateway"
 	"sluice/gateway/config"
+	"sluice/gateway/descriptors"
 	"sluice/gateway/doctor"
 	"sluice/netpoll"
 )
@@ -17,7 +17,7 @@ func Examine(w io.Writer, cfg *config.Config) error {
 		o.Descriptors = func() (soft, most uint64, err error) { return hard, hard, nil } // serving raises it
 		shares := *cfg
 		shares.Limits.Connections = 0 // how many there could be
-		o.Reserve = int(hard) - gateway.ShareDescriptors(hard, &shares).Connections
+		o.Reserve = int(hard) - descriptors.Share(hard, &shares).Connections
 	}
 	return doctor.Run(w, o)
 }

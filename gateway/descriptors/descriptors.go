@@ -1,4 +1,6 @@
-package gateway
+// Package descriptors shares out the descriptors that a process may have open, so
+// that no kind of connection takes what another was promised. See [Share].
+package descriptors
 
 import (
 	"strings"
@@ -6,9 +8,9 @@ import (
 	"sluice/gateway/config"
 )
 
-// Descriptors is what a node does with the descriptors that it may have open.
+// Shares is what a node does with the descriptors that it may have open.
 // The shares do not overlap: what is promised to one kind no other can take.
-type Descriptors struct {
+type Shares struct {
 	Own         int // for everything that is no client: the admin listener, upstreams, key sets, files
 	Newcomers   int // clients whose request has not come, or that were refused and have not left
 	HTTP        int // clients that speak plain HTTP
@@ -19,9 +21,9 @@ type Descriptors struct {
 // configuration may have in flight, of which a quarter of all must do.
 const leastOwn = 64
 
-// ShareDescriptors shares out limit descriptors as cfg wants it, as far as they
+// Share shares out limit descriptors as cfg wants it, as far as they
 // reach. Sessions get nine tenths at most.
-func ShareDescriptors(limit uint64, cfg *config.Config) Descriptors {
+func Share(limit uint64, cfg *config.Config) Shares {
 	most := int(min(limit, 1<<30))
 	own := leastOwn
 	for _, h := range cfg.Hubs {
@@ -30,7 +32,7 @@ func ShareDescriptors(limit uint64, cfg *config.Config) Descriptors {
 		}
 	}
 	clients := most - min(own, max(most/4, leastOwn), most/2)
-	var d Descriptors
+	var d Shares
 	d.Newcomers = min(max(clients/16, 16), 256, clients/2)
 	rest := clients - d.Newcomers
 	d.HTTP = max(1, min(cfg.Limits.HTTPConnections, rest/4))
@@ -43,11 +45,5 @@ func ShareDescriptors(limit uint64, cfg *config.Config) Descriptors {
 	return d
 }
 
-// clients is how many descriptors all clients together may have.
-func (d Descriptors) clients() int64 { return int64(d.Newcomers + d.HTTP + d.Connections) }
-
-// descriptorsLeft is how many more descriptors clients may take. Those that the
-// upstream must still be told of count as clients.
-func (g *Gateway) descriptorsLeft() int64 {
-	return g.settings.Load().descriptors - g.sessions.Load() - g.set.Pending.Load() - g.http.Count()
-}
+// Clients is how many descriptors all clients together may have.
+func (d Shares) Clients() int64 { return int64(d.Newcomers + d.HTTP + d.Connections) }

@@ -1,0 +1,31 @@
+package gateway
+
+import (
+	"context"
+	"sluice/gateway/engine"
+	"time"
+
+	"sluice/gateway/config"
+	"sluice/session"
+)
+
+// ticks is d in ticks, rounded up: a deadline is never early.
+func ticks(d config.Duration) session.Tick {
+	return session.Tick((time.Duration(d) + engine.Tick - 1) / engine.Tick)
+}
+
+// uptime is the node's clock, for what is compared between loops, of which each
+// has its own. Any goroutine.
+func (g *Gateway) uptime() time.Duration { return g.loops[0].Uptime() }
+
+// sleep waits for d, and is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
