@@ -4,9 +4,9 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
-	"sluice/gateway/engine"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/engine"
 	"sluice/gateway/handshake"
 	"sluice/gateway/route"
 	"sluice/gateway/upstream"

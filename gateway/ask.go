@@ -1,11 +1,10 @@
 package gateway
 
 import (
-	"sluice/gateway/engine"
-
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"

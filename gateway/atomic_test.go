@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 )
 
 // peopled starts a node of that many loops with at least two clients on each,

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sluice/gateway/engine"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/metrics"
 )
 

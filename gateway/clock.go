@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"context"
-	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/session"
 )
 

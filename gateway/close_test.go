@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/binary"
 	"net/http"
-	"sluice/gateway/engine"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 )

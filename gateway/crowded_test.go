@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"fmt"
-	"sluice/gateway/engine"
 	"testing"
 
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/session"
 )
 

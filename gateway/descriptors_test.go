@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"net/http"
-	"sluice/gateway/engine"
 	"testing"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 )
 

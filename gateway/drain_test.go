@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sluice/gateway/engine"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 )

@@ -1,11 +1,11 @@
 package gateway
 
 import (
-	"sluice/gateway/engine"
 	"time"
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"

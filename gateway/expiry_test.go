@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/metrics"
 	"sluice/session"
 )

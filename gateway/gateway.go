@@ -18,12 +18,12 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
-	"sluice/gateway/engine"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/trace"
 	"sluice/metrics"
 	"sluice/netpoll"

@@ -3,9 +3,9 @@ package gateway
 import (
 	"context"
 	"net"
-	"sluice/gateway/engine"
 	"time"
 
+	"sluice/gateway/engine"
 	"sluice/gateway/handshake"
 	"sluice/gateway/plainhttp"
 	"sluice/gateway/route"

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"log/slog"
-	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"

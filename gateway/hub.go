@@ -6,12 +6,12 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"sluice/gateway/engine"
 	"strings"
 	"sync/atomic"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/handshake"
 	"sluice/gateway/upstream"
 	"sluice/metrics"

@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"slices"
-	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/metrics"
 	"sluice/session"
 )

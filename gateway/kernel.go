@@ -3,10 +3,10 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
-	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/engine"
 	"sluice/gateway/plainhttp"
 	"sluice/netpoll"
 )

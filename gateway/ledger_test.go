@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"net"
-	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/metrics"
 )
 

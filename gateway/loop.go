@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"math/rand/v2"
-	"sluice/gateway/engine"
-	"sluice/gateway/ordered"
 	"sync"
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/engine"
 	"sluice/gateway/handshake"
+	"sluice/gateway/ordered"
 	"sluice/gateway/trace"
 	"sluice/gateway/upstream"
 	"sluice/metrics"

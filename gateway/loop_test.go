@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"sluice/gateway/engine"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"

@@ -3,9 +3,9 @@ package gateway
 import (
 	"errors"
 	"net/http"
-	"sluice/gateway/engine"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/engine"
 	"sluice/gateway/handshake"
 	"sluice/gateway/route"
 	"sluice/gateway/upstream"

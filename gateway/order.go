@@ -1,10 +1,10 @@
 package gateway
 
 import (
-	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/session"
 )
 

@@ -1,10 +1,9 @@
 package gateway
 
 import (
-	"sluice/gateway/engine"
-
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"

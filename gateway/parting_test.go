@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"sluice/gateway/engine"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sluice/gateway/engine"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/session"
 )

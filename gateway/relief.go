@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"math/bits"
-	"sluice/gateway/engine"
 	"sync/atomic"
 	"time"
 
+	"sluice/gateway/engine"
 	"sluice/metrics"
 	"sluice/session"
 )

@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"regexp"
-	"sluice/gateway/engine"
 	"strconv"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 	"sluice/session"
 )

@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"slices"
-	"sluice/gateway/engine"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 	"sluice/gateway/route"
 	"sluice/session"
 )

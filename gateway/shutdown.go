@@ -3,10 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
-	"sluice/gateway/engine"
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
 )
 
 // ErrCut is returned by Shutdown when connections were cut before they had

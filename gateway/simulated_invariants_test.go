@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"sluice/gateway/engine"
 	"time"
 
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
 	"sluice/session"

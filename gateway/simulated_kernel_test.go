@@ -3,12 +3,12 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"sluice/gateway/engine"
 	"strconv"
 	"strings"
 	"time"
 
 	"sluice/gateway/auth"
+	"sluice/gateway/engine"
 	"sluice/gateway/plainhttp"
 	"sluice/netpoll"
 )

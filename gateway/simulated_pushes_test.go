@@ -3,12 +3,12 @@ package gateway
 import (
 	"encoding/binary"
 	"slices"
-	"sluice/gateway/engine"
 	"time"
 
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/session"
 )
 

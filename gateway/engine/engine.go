@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"sluice/gateway/ordered"
 	"time"
 
+	"sluice/gateway/ordered"
 	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
