@@ -15,14 +15,10 @@ import (
 // A zero field leaves the kernel's default. Durations are rounded up to what the kernel counts in. TCP_NODELAY is always on.
 // See tcp(7) and socket(7).
 type Options struct {
-	Backlog           int           // connections that wait to be accepted; at most, and by default, net.core.somaxconn
-	DeferAccept       time.Duration // TCP_DEFER_ACCEPT: accept when the client has sent something, or after about this time
 	KeepAliveIdle     time.Duration // TCP_KEEPIDLE: keep-alive probes after this silence; 0 for none at all
 	KeepAliveInterval time.Duration // TCP_KEEPINTVL
 	KeepAliveCount    int           // TCP_KEEPCNT
 	UserTimeout       time.Duration // TCP_USER_TIMEOUT: how long sent data may stay unacknowledged
-	SendBuffer        int           // SO_SNDBUF, bytes; turns the kernel's tuning off
-	ReceiveBuffer     int           // SO_RCVBUF, bytes; turns the kernel's tuning off
 }
 
 // Listen opens n listeners on one address, among which the kernel spreads the connections (SO_REUSEPORT). The host is an
@@ -114,7 +110,8 @@ func listen(at netip.AddrPort, shared bool, o Options) (_ *Listener, err error) 
 	if err := unix.Bind(fd, sa); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
-	if err := unix.Listen(fd, o.backlog()); err != nil {
+	// The kernel cuts the queue down to net.core.somaxconn (listen(2)).
+	if err := unix.Listen(fd, math.MaxInt32); err != nil {
 		return nil, os.NewSyscallError("listen", err)
 	}
 	l.addr = socketAddr(unix.SYS_GETSOCKNAME, fd)
@@ -125,15 +122,7 @@ func setReusePort(fd int) error {
 	return os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 }
 
-// backlog: the kernel cuts it down to net.core.somaxconn (listen(2)).
-func (o Options) backlog() int {
-	if o.Backlog == 0 {
-		return math.MaxInt32
-	}
-	return o.Backlog
-}
-
-// set applies everything but the backlog to a listening socket, before or after listen(2).
+// set applies the options to a listening socket, before or after listen(2).
 func (o Options) set(fd int) error {
 	keepAlive := 0
 	if o.KeepAliveIdle > 0 {
@@ -144,14 +133,11 @@ func (o Options) set(fd int) error {
 		level, opt, value int
 	}{
 		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-		{"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, ceil(o.DeferAccept, time.Second)},
 		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, keepAlive},
 		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, ceil(o.KeepAliveIdle, time.Second)},
 		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, ceil(o.KeepAliveInterval, time.Second)},
 		{"TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, o.KeepAliveCount},
 		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ceil(o.UserTimeout, time.Millisecond)},
-		{"SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer},
-		{"SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer},
 	} {
 		if opt.value == 0 {
 			continue

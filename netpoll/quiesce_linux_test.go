@@ -186,7 +186,7 @@ func mustConverse(t *testing.T, server Conn, client *net.TCPConn) {
 func TestQuiesceLetsHandshakesUnderWayFinish(t *testing.T) {
 	eachWay(t, func(t *testing.T, quiesce func(*Listener) error) {
 		for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
-			l := mustListen(t, addr, 1, Options{DeferAccept: time.Minute})[0]
+			l := mustListenDeferred(t, addr, time.Minute)
 			client := dial(t, l)
 			if _, err := l.Accept(); err != ErrWouldBlock {
 				t.Fatalf("before the client has spoken: %v, want ErrWouldBlock", err)
@@ -215,7 +215,7 @@ func TestQuiesceLetsHandshakesUnderWayFinish(t *testing.T) {
 }
 
 func TestQuiesceAdmitsTheSilentToo(t *testing.T) {
-	l := mustListen(t, "127.0.0.1:0", 1, Options{DeferAccept: time.Minute})[0]
+	l := mustListenDeferred(t, "127.0.0.1:0", time.Minute)
 	client := dial(t, l)
 	if _, err := l.Accept(); err != ErrWouldBlock {
 		t.Fatalf("before the client has spoken: %v, want ErrWouldBlock", err)

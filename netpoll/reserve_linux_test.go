@@ -69,9 +69,14 @@ func expectRefusal(addr string) error {
 // reserveChild uses up its descriptors and turns clients away on two listeners at once, with one reserve.
 func reserveChild() error {
 	// With the request there before the connection is accepted, every client can write it.
-	listeners, err := Listen("127.0.0.1:0", 2, Options{DeferAccept: patience})
+	listeners, err := Listen("127.0.0.1:0", 2, Options{})
 	if err != nil {
 		return err
+	}
+	for _, l := range listeners {
+		if err := deferAccept(l, patience); err != nil {
+			return err
+		}
 	}
 	reserve, err := NewReserve()
 	if err != nil {
@@ -193,7 +198,7 @@ func losesAndRecovers(reserve *Reserve, l *Listener, taken int) error {
 }
 
 func TestRefuseDrainsTheRequestSoThatNoResetFollows(t *testing.T) {
-	l := mustListen(t, "127.0.0.1:0", 1, Options{DeferAccept: patience})[0]
+	l := mustListenDeferred(t, "127.0.0.1:0", patience)
 	reserve, err := NewReserve()
 	if err != nil {
 		t.Fatal(err)
