@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,8 +34,9 @@ const (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve runs the data plane over n as the gateway does, and returns its URL.
-func serve(t testing.TB, n *dataplanetest.Node) string {
+// serve runs the data plane over n as the gateway does, and returns its URL. It
+// notes in media the Content-Type with which a body has come.
+func serve(t testing.TB, n *dataplanetest.Node, media *sync.Map) string {
 	t.Helper()
 	guard := auth.NewDataPlane(func(hub string) *auth.Keys {
 		if hub == "chat" {
@@ -41,10 +44,19 @@ func serve(t testing.TB, n *dataplanetest.Node) string {
 		}
 		return auth.NewKeys([]string{accessKey})
 	}, []string{apiKey}, "")
-	server := httptest.NewServer(dataplane.Handler(dataplane.Options{
+	handler := dataplane.Handler(dataplane.Options{
 		Node:      n,
 		Hubs:      func(name string) bool { return name == "default" || name == "chat" },
 		Authorize: guard.Check,
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		media.Store(string(body), r.Header.Get("Content-Type"))
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
@@ -61,7 +73,9 @@ func TestScripts(t *testing.T) {
 			n.Open("default", "c4", "", "red", "..")
 			n.Open("chat", "c5", "")
 			e.Values["node"] = n
-			url := serve(e.T().(testing.TB), n)
+			media := new(sync.Map)
+			e.Values["media"] = media
+			url := serve(e.T().(testing.TB), n, media)
 			e.Setenv("URL", url)
 			e.Setenv("SLUICE_LISTEN", strings.TrimPrefix(url, "http://"))
 			e.Setenv("SLUICE_KEYS", accessKey)
@@ -72,11 +86,13 @@ func TestScripts(t *testing.T) {
 			// what was asked.
 			"sluice": invoke,
 			// inbox ID [MESSAGE] checks that this is the only message of a
-			// session, or that there is none, and of which type it is.
+			// session, or that there is none: its opcode, the Content-Type of the
+			// request, its TTL and its data.
 			"inbox": func(ts *testscript.TestScript, _ bool, args []string) {
 				var got []string
 				for _, m := range ts.Value("node").(*dataplanetest.Node).Messages(args[0]) {
-					got = append(got, fmt.Sprintf("%d %v %v %q", m.Op, m.JSON, m.TTL, m.Data))
+					media, _ := ts.Value("media").(*sync.Map).Load(string(m.Data))
+					got = append(got, fmt.Sprintf("%d %v %v %q", m.Op, media, m.TTL, m.Data))
 				}
 				if !slices.Equal(got, args[1:]) {
 					ts.Fatalf("%s was sent %q", args[0], got)
@@ -204,7 +220,7 @@ func TestATokenForAClientIsAcceptedByTheHub(t *testing.T) {
 
 func TestATokenForARequestOpensTheDataPlane(t *testing.T) {
 	n := new(dataplanetest.Node)
-	url := serve(t, n) + "/api/hubs/default/:send?filter=userId+eq+null"
+	url := serve(t, n, new(sync.Map)) + "/api/hubs/default/:send?filter=userId+eq+null"
 	token, err := run(t, "token", "-key", accessKey, "-api", url)
 	if err != nil {
 		t.Fatal(err)
