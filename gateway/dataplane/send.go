@@ -30,7 +30,7 @@ func (a *api) send(r *request, h http.Header) (any, error) {
 // message makes a message of the body: binary of bytes, and text, which must be
 // UTF-8 (RFC 6455 §5.6), of text and JSON.
 func (a *api) message(r *request) (delivery.Send, error) {
-	message := delivery.Send{Op: ws.OpText}
+	message, isJSON := delivery.Send{Op: ws.OpText}, false
 	media, err := r.mediaType()
 	if err != nil {
 		return message, err
@@ -38,7 +38,7 @@ func (a *api) message(r *request) (delivery.Send, error) {
 	switch media {
 	case "text/plain":
 	case "application/json":
-		message.JSON = true
+		isJSON = true
 	case "application/octet-stream":
 		message.Op = ws.OpBinary
 	default:
@@ -47,13 +47,13 @@ func (a *api) message(r *request) (delivery.Send, error) {
 	if message.Data, err = r.body(a.MaxBody); err != nil {
 		return message, err
 	}
-	if message.JSON {
+	if isJSON {
 		message.Data = withoutMark(message.Data)
 	}
 	switch {
 	case message.Op == ws.OpText && !utf8.Valid(message.Data):
 		return message, badRequest("the body is not UTF-8, as a text has to be; application/octet-stream takes any bytes")
-	case message.JSON && !json.Valid(message.Data):
+	case isJSON && !json.Valid(message.Data):
 		return message, badRequest("the body is not JSON")
 	}
 	return message, nil

@@ -41,9 +41,6 @@ type (
 	Send struct {
 		Op   ws.OpCode // ws.OpText or ws.OpBinary
 		Data []byte    // the receiver's from then on
-		// JSON says that Data is a JSON value, which clients of a subprotocol
-		// get as such.
-		JSON bool
 		// TTL, if not zero, is how long the message may wait for a client.
 		TTL time.Duration
 	}
