@@ -35,7 +35,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/handshake":                      {},
 		"sluice/gateway/dataplane":                      {"sluice/gateway/delivery", "sluice/gateway/name"},
 		"sluice/gateway/delivery":                       {},
-		"sluice/gateway/mutation":                       {},
+		"sluice/gateway/mutation":                       {"sluice/gateway/gatewaytest"},
 		"sluice/gateway/name":                           {},
 		"sluice/gateway/ordered":                        {},
 		"sluice/gateway/node":                           {"sluice/gateway", "sluice/gateway/...", "sluice/metrics", "sluice/netpoll", "sluice/session"},

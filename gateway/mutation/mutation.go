@@ -13,17 +13,22 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"sluice/gateway/gatewaytest"
 )
 
 var wanted = flag.Bool("mutations", os.Getenv("CI") == "true", "hold that the simulation finds every fault in testdata/mutations")
 
 // Find fails unless TestSimulation of the package under test finds each of its
 // faults, which are at least so many, within a number of seeds. It does nothing
-// unless -mutations is given or CI is true.
+// with the race detector, nor unless -mutations is given or CI is true.
 func Find(t *testing.T, least, seeds int) {
 	t.Helper()
 	if !*wanted {
 		t.Skip("builds the package once for each fault; -mutations runs it")
+	}
+	if gatewaytest.Race {
+		t.Skip("the faults are planted in a build of their own, without the detector")
 	}
 	patches, err := filepath.Glob("testdata/mutations/*.patch")
 	if err != nil || len(patches) < least {
