@@ -57,46 +57,51 @@ func Loops(cfg *config.Config) int {
 // Gateway is one node. Its methods may be called from any goroutine but the
 // loops'.
 type Gateway struct {
-	log         *slog.Logger
-	metrics     *metrics.Set
-	tracer      *trace.Tracer
-	schemes     map[string]Open
-	settings    atomic.Pointer[settings]
-	drainConfig atomic.Pointer[config.Drain]
-	set         engine.Set
-	budget      *session.Budget
-	relieving   atomic.Bool  // a relief is under way
-	calm        atomic.Int64 // no relief is begun before that, on the node's clock
-	buffered    int64
-	limit       uint64 // descriptors that the process may have, looked at once
-	ids         *session.IDKey
-	kernel      kernel
-	inherited   []engine.Listener
-	addr        netip.AddrPort
-	loops       []*loop
-	api         http.Handler // the data plane
-	http        httpServer
-	returned    atomic.Uint64 // sockets that http has given back
+	// Given, or made once.
+	log       *slog.Logger
+	metrics   *metrics.Set
+	tracer    *trace.Tracer
+	schemes   map[string]Open
+	kernel    kernel
+	buffered  int64  // bytes, unless configured
+	limit     uint64 // descriptors that the process may have, looked at once
+	ids       *session.IDKey
+	inherited []engine.Listener
+	addr      netip.AddrPort
+	loops     []*loop
 
-	sessions atomic.Int64
-	places   atomic.Int64 // sessions, and the handshakes that have a place already
-	asking   atomic.Int64 // those handshakes
-	draining atomic.Bool
+	// What is configured, swapped as a whole.
+	settings atomic.Pointer[settings]
+	reload   sync.Mutex      // held while it is being swapped
+	hubs     map[string]*hub // of the settings; reload's
 
-	beside  workers
-	retired sync.WaitGroup  // upstreams on their way out
-	looping context.Context // ends when the loops have
-	halt    context.CancelFunc
-	telling context.Context // ends when upstreams are told nothing more
-	hush    context.CancelFunc
-	waiting context.Context // ends when a drain waits for nobody any more
-	cut     context.CancelFunc
+	// What runs beside the loops.
+	api      http.Handler // the data plane
+	http     httpServer
+	returned atomic.Uint64 // sockets that http has given back
+	beside   workers
 
-	reload      sync.Mutex
-	hubs        map[string]*hub
+	// What the loops share.
+	set       engine.Set
+	budget    *session.Budget
+	sessions  atomic.Int64
+	places    atomic.Int64 // sessions, and the handshakes that have a place already
+	asking    atomic.Int64 // those handshakes
+	relieving atomic.Bool  // a relief is under way
+	calm      atomic.Int64 // no relief is begun before that, on the node's clock
+
+	// The end.
+	draining    atomic.Bool
 	shutdown    sync.Once
 	shutdownErr error
-	ended       chan error // why Serve returns
+	ended       chan error      // why Serve returns
+	retired     sync.WaitGroup  // upstreams on their way out
+	looping     context.Context // ends when the loops have
+	halt        context.CancelFunc
+	telling     context.Context // ends when upstreams are told nothing more
+	hush        context.CancelFunc
+	waiting     context.Context // ends when a drain waits for nobody any more
+	cut         context.CancelFunc
 }
 
 // New makes a node and listens, on the sockets that were handed in if there

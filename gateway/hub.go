@@ -64,7 +64,7 @@ func (g *Gateway) reviseHub(r *revision, h *hub, cfg *config.Config, hc config.H
 		name:      h.name,
 		hub:       h,
 		config:    hc,
-		endpoint:  g.endpoint(cfg),
+		endpoint:  r.settings.endpoint,
 		signing:   hc.Keys,
 		anonymous: hc.Anonymous,
 		expire:    hc.Expire,

@@ -10,7 +10,6 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/descriptors"
-	"sluice/gateway/route"
 	"sluice/gateway/upstream"
 )
 
@@ -32,16 +31,13 @@ func (g *Gateway) configure(cfg *config.Config) error {
 		remaining := remainsPatience * time.Duration(hs.config.Upstream.Budget) // none if the hub is still there
 		g.retire(hs, 2*time.Duration(cfg.Limits.Close)+remaining+retireTime)
 	}
-	drain := cfg.Drain
-	g.drainConfig.Store(&drain)
 	buffered := g.buffered
 	if cfg.Limits.Buffered > 0 {
 		buffered = int64(cfg.Limits.Buffered)
 	}
 	g.budget.SetLimit(buffered) // once: loops and requests take from it meanwhile
-	shares := descriptors.Share(g.limit, cfg)
-	if wanted := cfg.Limits.Connections; wanted > shares.Connections {
-		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", shares.Connections, "descriptors", g.limit)
+	if wanted, most := int64(cfg.Limits.Connections), r.settings.connections; wanted > most {
+		g.log.Warn("fewer connections than wanted: the descriptors do not reach", "wanted", wanted, "connections", most, "descriptors", g.limit)
 	}
 	if removed {
 		for _, l := range g.loops {
@@ -62,20 +58,7 @@ type revision struct {
 // revise gives cfg its meaning. Hubs that exist are kept, so that their
 // sessions see what is new; nothing that is in force is touched.
 func (g *Gateway) revise(cfg *config.Config) (_ *revision, err error) {
-	lim := &cfg.Limits
-	s := &settings{
-		hosts:     route.HostsOf(cfg.Hosts, cfg.Endpoint),
-		hubs:      route.New[hub](),
-		endpoint:  g.endpoint(cfg),
-		headers:   lim.Headers,
-		newcomers: limitsOf(cfg),
-		pending:   int64(lim.PendingHandshakes),
-		awaiting:  max(1, lim.PendingHandshakes/8),
-		groups:    lim.Groups,
-		mailbox:   int64(lim.Mailbox),
-	}
-	shares := descriptors.Share(g.limit, cfg)
-	s.connections, s.http, s.descriptors = int64(shares.Connections), int64(shares.HTTP), shares.Clients()
+	s := newSettings(cfg, g.addr, descriptors.Share(g.limit, cfg))
 	r := &revision{settings: s, next: make(map[*hub]*hubSettings, len(cfg.Hubs))}
 	defer func() {
 		if err != nil {

@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"net/netip"
 	"slices"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
+	"sluice/gateway/descriptors"
 	"sluice/gateway/engine"
 	"sluice/gateway/route"
 	"sluice/session"
@@ -17,6 +19,7 @@ type settings struct {
 	hubs      route.Table[hub]
 	endpoint  string // base URL of the node
 	dataPlane *auth.DataPlane
+	drain     config.Drain
 
 	newcomers   *engine.Limits // of clients whose hub is not known
 	headers     int            // fields of a request head
@@ -27,6 +30,26 @@ type settings struct {
 	http        int64          // connections that speak plain HTTP
 	groups      int            // of a session
 	mailbox     int64          // bytes of pushes, a loop
+}
+
+// newSettings is what cfg says of a node at addr with these descriptors, but for
+// its hubs and who may push.
+func newSettings(cfg *config.Config, addr netip.AddrPort, shares descriptors.Shares) *settings {
+	return &settings{
+		hosts:       route.HostsOf(cfg.Hosts, cfg.Endpoint),
+		hubs:        route.New[hub](),
+		endpoint:    endpoint(cfg, addr),
+		drain:       cfg.Drain,
+		newcomers:   limitsOf(cfg),
+		headers:     cfg.Limits.Headers,
+		pending:     int64(cfg.Limits.PendingHandshakes),
+		awaiting:    max(1, cfg.Limits.PendingHandshakes/8),
+		connections: int64(shares.Connections),
+		descriptors: shares.Clients(),
+		http:        int64(shares.HTTP),
+		groups:      cfg.Limits.Groups,
+		mailbox:     int64(cfg.Limits.Mailbox),
+	}
 }
 
 // limitsOf is what cfg says that bounds every client.
@@ -60,10 +83,10 @@ func allKeys(cfg *config.Config) *auth.Keys {
 	return auth.NewKeys(slices.Compact(list))
 }
 
-// endpoint is the base URL of this node.
-func (g *Gateway) endpoint(cfg *config.Config) string {
+// endpoint is the base URL of the node at addr.
+func endpoint(cfg *config.Config, addr netip.AddrPort) string {
 	if cfg.Endpoint != "" {
 		return cfg.Endpoint
 	}
-	return "http://" + g.addr.String()
+	return "http://" + addr.String()
 }

@@ -26,7 +26,7 @@ var ErrCut = errors.New("connections were cut before they had closed")
 // Calls after the first wait for it.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.shutdown.Do(func() {
-		cfg := g.drainConfig.Load()
+		cfg := &g.settings.Load().drain
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(cfg.Timeout))
 		defer cancel()
 		defer context.AfterFunc(g.waiting, cancel)()
