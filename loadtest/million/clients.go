@@ -103,19 +103,53 @@ func (c *clients) connect(n int, patience time.Duration) error {
 
 // exchange sends a message on each connection, and returns how many were answered when none is awaited.
 func (c *clients) exchange(patience time.Duration) (echoed int, err error) {
-	hello := frame(ws.OpBinary, bytes.Repeat([]byte{'m'}, messageSize))
-	next, before := 0, c.echoed
-	err = c.each(patience, func() (bool, error) {
-		for ; next < len(c.dialled) && c.echoes < window; next++ {
-			fd := int(c.dialled[next])
-			if c.byFD[fd].state != idle {
-				continue
-			}
-			c.byFD[fd].state = waiting
-			c.echoes++
-			c.write(fd, hello)
+	return c.talk(patience, func(turns int) (more bool, err error) { return turns < len(c.dialled), nil })
+}
+
+// load sends messages on one connection after the other, again and again, and calls do beside that when half
+// of them have had their first turn. It returns how many messages were answered when do has returned.
+func (c *clients) load(do func() error, patience time.Duration) (echoed int, err error) {
+	var doing chan error
+	return c.talk(patience, func(turns int) (more bool, err error) {
+		if doing == nil && turns >= len(c.dialled)/2 {
+			doing = make(chan error, 1)
+			go func() { doing <- do() }()
 		}
-		return c.echoes > 0, nil
+		select {
+		case err := <-doing:
+			return false, err
+		default:
+			return true, nil
+		}
+	})
+}
+
+// talk sends messages on one connection after the other, a window of them at a time, as long as more, which is
+// told how many turns there were, says so. It returns how many were answered when none is awaited.
+func (c *clients) talk(patience time.Duration, more func(turns int) (bool, error)) (echoed int, err error) {
+	hello := frame(ws.OpBinary, bytes.Repeat([]byte{'m'}, messageSize))
+	turns, before, over := 0, c.echoed, false
+	err = c.each(patience, func() (bool, error) {
+		for range c.dialled { // or there is no idle one
+			if over || c.echoes == window {
+				break
+			}
+			goesOn, err := more(turns)
+			if err != nil {
+				return false, err
+			}
+			if over = !goesOn; over {
+				break
+			}
+			fd := int(c.dialled[turns%len(c.dialled)])
+			turns++
+			if c.byFD[fd].state == idle {
+				c.byFD[fd].state = waiting
+				c.echoes++
+				c.write(fd, hello)
+			}
+		}
+		return !over || c.echoes > 0, nil
 	})
 	return c.echoed - before, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
@@ -27,12 +28,22 @@ const patience = gatewaytest.Patience
 // start serves a gateway and returns its clients.
 func start(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clients) {
 	t.Helper()
+	g, clients, _ := startMeasured(t, edit)
+	return g, clients
+}
+
+// startMeasured is start, and returns where the gateway's metrics are gathered.
+func startMeasured(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clients, prometheus.Gatherer) {
+	t.Helper()
 	c := gatewaytest.Config(edit)
 	c.Drain.Timeout = config.Duration(patience)
+	set := metrics.New(metrics.Options{Loops: gw.Loops(c), ProtocolErrorKinds: session.Kinds()})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(set)
 	g := gatewaytest.Start(t, gw.New, gw.Options{
 		Config:   c,
 		Log:      slog.New(slog.DiscardHandler),
-		Metrics:  metrics.New(metrics.Options{Loops: gw.Loops(c), ProtocolErrorKinds: session.Kinds()}),
+		Metrics:  set,
 		Schemes:  map[string]gw.Open{"echo": echo.Open},
 		Buffered: 1 << 30,
 	}, gw.ErrClosed)
@@ -48,7 +59,7 @@ func start(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clients) {
 		}
 		unix.Close(clients.epfd)
 	})
-	return g, clients
+	return g, clients, registry
 }
 
 func TestClientsGoThroughAllStages(t *testing.T) {
@@ -109,6 +120,31 @@ func TestClientsThatTheGatewayLeavesAreLost(t *testing.T) {
 	}
 	if c.open != 0 || c.lost != 5 || c.why == "" {
 		t.Errorf("%d open, %d lost: %s", c.open, c.lost, c.why)
+	}
+}
+
+func TestLoadGoesOnWhileSomethingIsDone(t *testing.T) {
+	for _, n := range []int{3, window + 44} {
+		_, c, registry := startMeasured(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Minute) })
+		if err := c.connect(n, patience); err != nil {
+			t.Fatal(err)
+		}
+		taken := func() float64 { return gatewaytest.Gather(t, registry).Sum("sluice_messages_received_total") }
+		echoed, err := c.load(func() error {
+			for first, end := taken(), time.Now().Add(patience); taken() < first+float64(3*n); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					return errors.New("the gateway has no load")
+				}
+			}
+			return nil
+		}, patience)
+		if err != nil || echoed < 3*n || c.echoes != 0 || c.lost != 0 {
+			t.Errorf("%d clients: %d echoed, %d awaited, %d lost (%s): %v", n, echoed, c.echoes, c.lost, c.why, err)
+		}
+		failed := errors.New("failed")
+		if _, err := c.load(func() error { return failed }, patience); err != failed {
+			t.Errorf("have %v, want what was returned", err)
+		}
 	}
 }
 

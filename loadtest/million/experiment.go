@@ -76,7 +76,7 @@ func experiment(ctx context.Context, p plan, progress func(string, ...any)) (*re
 		return nil, err
 	}
 	t := &trial{plan: p, gateway: g, clients: c, progress: progress}
-	for _, step := range []func() error{t.connect, t.exchange, t.broadcast, t.heartbeats, t.drain} {
+	for _, step := range []func() error{t.connect, t.exchange, t.load, t.broadcast, t.heartbeats, t.drain} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -112,6 +112,21 @@ func (t *trial) exchange() error {
 		return err
 	}
 	t.round = t.report.Stages[len(t.report.Stages)-1].Wall
+	return nil
+}
+
+// load reads memory while the gateway echoes.
+func (t *trial) load() error {
+	var s sample
+	echoed, err := t.clients.load(func() (err error) {
+		s, err = t.read(t.gateway.spare) // as it is: whoever serves does not collect garbage for a reading
+		return err
+	}, t.plan.patience)
+	if err != nil {
+		return fmt.Errorf("echo load: %w", err)
+	}
+	t.progress("%.1f MiB resident under echo load, %d messages", mib(s.Resident), echoed)
+	t.add("under echo load", s)
 	return nil
 }
 
@@ -190,22 +205,33 @@ func (t *trial) time(s *stage, do func() error) error {
 	return nil
 }
 
-// sample adds a reading of memory to the report.
+// sample adds a reading of memory after a garbage collection to the report.
 func (t *trial) sample(when string) error {
 	var s sample
-	err := t.clients.beside(func() error {
-		spare, err := t.gateway.collect()
-		if err != nil {
-			return err
-		}
-		s, err = takeSample(t.gateway.cmd.Process.Pid)
-		s.Spare = spare
+	err := t.clients.beside(func() (err error) {
+		s, err = t.read(t.gateway.collect)
 		return err
 	}, t.plan.patience)
 	if err != nil {
 		return err
 	}
+	t.add(when, s)
+	return nil
+}
+
+// read takes a reading of memory after spare, which says how much of it the gateway's Go runtime has free.
+func (t *trial) read(spare func() (int64, error)) (s sample, err error) {
+	free, err := spare()
+	if err != nil {
+		return sample{}, err
+	}
+	s, err = takeSample(t.gateway.cmd.Process.Pid)
+	s.Spare = free
+	return s, err
+}
+
+// add adds a reading to the report.
+func (t *trial) add(when string, s sample) {
 	s.When, s.Conns = when, t.clients.open
 	t.report.Samples = append(t.report.Samples, s)
-	return nil
 }

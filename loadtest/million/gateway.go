@@ -139,11 +139,16 @@ func (g *gateway) get(path string, to io.Writer) error {
 	return nil
 }
 
-// collect makes the gateway collect its garbage, and returns how many bytes its Go runtime has free then
-// and has not given back to the kernel.
-func (g *gateway) collect() (spare int64, err error) {
+// collect makes the gateway collect its garbage, and returns how much is spare then.
+func (g *gateway) collect() (int64, error) { return g.free("/debug/pprof/heap?gc=1&debug=1") }
+
+// spare returns how many bytes the gateway's Go runtime has free and has not given back to the kernel.
+func (g *gateway) spare() (int64, error) { return g.free("/debug/pprof/heap?debug=1") }
+
+// free reads spare from a heap profile.
+func (g *gateway) free(profile string) (int64, error) {
 	var page strings.Builder
-	if err := g.get("/debug/pprof/heap?gc=1&debug=1", &page); err != nil {
+	if err := g.get(profile, &page); err != nil {
 		return 0, err
 	}
 	heap, err := values(page.String(), " = ", "# HeapIdle", "# HeapReleased")

@@ -16,7 +16,8 @@
 //
 //   - connect, and stop now and then for a reading: the gateway's private memory after a garbage
 //     collection (smaps_rollup), the kernel's slabs and TCP buffers, and what is still available;
-//   - exchange a message of 128 bytes on each connection;
+//   - exchange a message of 128 bytes on each connection, and go on with that until memory has been read
+//     under this load, without a garbage collection before;
 //   - have one of 128 bytes pushed to all of them, through the data plane;
 //   - have the heartbeat's interval shortened by SIGHUP and, when it is in force for all, go through two
 //     more pings and pongs each;
@@ -27,7 +28,8 @@
 //
 // # Reading the figures
 //
-// User memory is the gateway's and is what it would be anywhere. "Spare" is what its Go runtime has freed
+// "Resident" is what the kernel says of the gateway's process, its program included: idle, and under its echo
+// load. User memory is the gateway's and is what it would be anywhere. "Spare" is what its Go runtime has freed
 // and will give back to the kernel, and is not counted as a connection's. The kernel's memory is for both ends of a
 // connection, as the clients' sockets are here, too: a server has half of it.
 //

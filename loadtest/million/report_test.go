@@ -36,6 +36,12 @@ func example(each int64) *report {
 		r.Samples = append(r.Samples, s)
 	}
 	r.Samples[0].When = "before"
+	loaded, last := r.Samples[3], r.Samples[3]
+	loaded.When, last.When = "under echo load", "after messages and pings"
+	loaded.Private += 3 << 20
+	loaded.Resident += 3 << 20
+	loaded.Spare = 1 << 20
+	r.Samples = append(r.Samples, loaded, last)
 	r.Samples[2].Private += 1 << 20
 	r.Samples[2].Spare = 1 << 20
 	return r
@@ -77,13 +83,13 @@ func TestHostHearsWhatTheGuestSays(t *testing.T) {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
 	enc.Encode(message{Progress: "7 connected"})
-	enc.Encode(message{Report: &report{Lost: 1}})
+	enc.Encode(message{Report: &report{Lost: 1, Samples: []sample{{When: "under echo load", Resident: 99}}}})
 	// The guest's terminal ends lines as terminals do.
 	said := strings.ReplaceAll(line.String(), "\n", "\r\n")
 
 	var progress strings.Builder
 	h := listen(strings.NewReader(said), &progress)
-	if h.err != nil || h.report == nil || h.report.Lost != 1 || progress.String() != "7 connected\n" {
+	if h.err != nil || h.report == nil || h.report.Lost != 1 || len(h.report.Samples) != 1 || h.report.Samples[0].Resident != 99 || progress.String() != "7 connected\n" {
 		t.Errorf("heard %+v and %q", h, progress.String())
 	}
 	h = listen(strings.NewReader(`{"Error":"no room"}`), &progress)
