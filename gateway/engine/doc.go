@@ -6,9 +6,11 @@
 // Whose the streams are, and what becomes of what they say, an [Owner] knows: this
 // package knows no hub, no user, no group, no upstream and no REST.
 //
-// The files follow a frame's way: listen.go takes newcomers, events.go reads,
-// head.go collects a request head, websocket.go serves frames, deadlines.go looks
-// at the time, ending.go says the last words, output.go sends, and drop.go closes
-// the socket. buffers.go keeps what waits to be served, line.go bounds those that
-// are no sessions; a slot is in stream.go and slab.go.
+// The files follow a frame's way: run.go makes an engine and keeps its clock,
+// listen.go takes newcomers and evict.go sends away who is too many, deadlines.go
+// looks at the time, events.go reads, head.go collects a request head, websocket.go
+// serves frames, ending.go says the last words, output.go sends, and drop.go closes
+// the socket. buffers.go keeps what waits to be served and quench.go lets it go on,
+// line.go and loss.go keep counts; a slot is in stream.go and slab.go, what bounds it
+// in class.go.
 package engine

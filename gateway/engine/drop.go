@@ -1,6 +1,8 @@
 package engine
 
-import "sluice/metrics"
+import (
+	"sluice/metrics"
+)
 
 // Drop closes the socket of s now and ends its session. reason is why, unless
 // the end had begun before for another.
@@ -69,4 +71,24 @@ func (e *Engine) register(s *Stream) {
 		return
 	}
 	s.set(registered, true)
+}
+
+// Guard is deferred by the callbacks of a stream: a panic ends that stream and no
+// other.
+func (e *Engine) Guard(s *Stream) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	e.lose(s, metrics.DropGone, e.out, 0)
+	e.Panicked(v)
+	if s.state != Vacant {
+		defer func() {
+			if recover() != nil { // its end panics, too
+				e.sys.Close(&s.conn)
+				e.Free(s)
+			}
+		}()
+		e.owner.Broken(s)
+	}
 }

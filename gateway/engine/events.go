@@ -102,14 +102,6 @@ func (e *Engine) readSize(s *Stream) int {
 	return min(max(s.limits().Read, s.Reader.Announced()), ReadSize)
 }
 
-// lost is the reason for a read or write error.
-func lost(err error) metrics.Reason {
-	if err == io.EOF {
-		return metrics.ReasonEOF
-	}
-	return metrics.ReasonReset
-}
-
 // ReadRest reads of the socket of s, which is about to be closed, what it still
 // has, into a buffer of the engine's. The error is that of a read.
 func (e *Engine) ReadRest(s *Stream) ([]byte, error) {

@@ -112,18 +112,6 @@ func (e *Engine) queued(s *Stream, p []byte, sent, before int, err error) {
 	}
 }
 
-// weigh sees to what depends on how much is queued for s, before which it was
-// that many bytes.
-func (e *Engine) weigh(s *Stream, before int) {
-	n := s.queue.Len()
-	e.metrics.Gauge(metrics.SendQueueBytes, int64(n-before))
-	if n > highWater {
-		s.holds |= HoldQueue
-	} else {
-		s.holds &^= HoldQueue
-	}
-}
-
 // drain writes what is queued, when the socket takes bytes again, and reports
 // whether all of it has left.
 func (e *Engine) drain(s *Stream) bool {
@@ -151,36 +139,4 @@ func (e *Engine) drain(s *Stream) bool {
 	e.sys.Mod(s.conn.FD(), s.interest())
 	s.Closing.Left()
 	return true
-}
-
-// Dropped counts n messages that were counted as sent and will not leave.
-func (e *Engine) Dropped(s *Stream, why metrics.Drop, n int) { e.dropped(s, why, n) }
-
-func (e *Engine) dropped(s *Stream, why metrics.Drop, n int) {
-	if n > 0 && s.is(upgraded) {
-		e.metrics.Dropped(s.class.Counts, why, n)
-	}
-}
-
-// lose counts the messages among the frames in p that the first sent bytes
-// do not bring to their end. It must be called while p is whole: the last words
-// that follow may overwrite it.
-func (e *Engine) lose(s *Stream, why metrics.Drop, p []byte, sent int) {
-	if s.is(upgraded) {
-		e.dropped(s, why, session.Messages(p, sent))
-	}
-}
-
-// lostAs is how messages are counted that the end of a session for reason has
-// kept from leaving.
-func lostAs(reason metrics.Reason) metrics.Drop {
-	switch reason {
-	case metrics.ReasonSlowConsumerBytes, metrics.ReasonSlowConsumerAge:
-		return metrics.DropSlowConsumer
-	case metrics.ReasonMemory:
-		return metrics.DropMemory
-	case metrics.ReasonShutdown:
-		return metrics.DropShutdown
-	}
-	return metrics.DropGone
 }

@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"io"
+
+	"sluice/metrics"
+	"sluice/session"
+)
+
+// weigh sees to what depends on how much is queued for s, before which it was
+// that many bytes.
+func (e *Engine) weigh(s *Stream, before int) {
+	n := s.queue.Len()
+	e.metrics.Gauge(metrics.SendQueueBytes, int64(n-before))
+	if n > highWater {
+		s.holds |= HoldQueue
+	} else {
+		s.holds &^= HoldQueue
+	}
+}
+
+// Dropped counts n messages that were counted as sent and will not leave.
+func (e *Engine) Dropped(s *Stream, why metrics.Drop, n int) { e.dropped(s, why, n) }
+
+func (e *Engine) dropped(s *Stream, why metrics.Drop, n int) {
+	if n > 0 && s.is(upgraded) {
+		e.metrics.Dropped(s.class.Counts, why, n)
+	}
+}
+
+// lose counts the messages among the frames in p that the first sent bytes
+// do not bring to their end. It must be called while p is whole: the last words
+// that follow may overwrite it.
+func (e *Engine) lose(s *Stream, why metrics.Drop, p []byte, sent int) {
+	if s.is(upgraded) {
+		e.dropped(s, why, session.Messages(p, sent))
+	}
+}
+
+// lostAs is how messages are counted that the end of a session for reason has
+// kept from leaving.
+func lostAs(reason metrics.Reason) metrics.Drop {
+	switch reason {
+	case metrics.ReasonSlowConsumerBytes, metrics.ReasonSlowConsumerAge:
+		return metrics.DropSlowConsumer
+	case metrics.ReasonMemory:
+		return metrics.DropMemory
+	case metrics.ReasonShutdown:
+		return metrics.DropShutdown
+	}
+	return metrics.DropGone
+}
+
+// lost is the reason for a read or write error.
+func lost(err error) metrics.Reason {
+	if err == io.EOF {
+		return metrics.ReasonEOF
+	}
+	return metrics.ReasonReset
+}
