@@ -44,7 +44,7 @@ type answerWriter struct {
 func (w *answerWriter) WriteHeader(status int) {
 	if !w.begun && status >= http.StatusOK {
 		w.begun = true
-		if w.conn.side.crowds(w.conn) || w.body != nil && !w.body.ended && w.conn.abandonBody() {
+		if w.conn.server.crowds(w.conn) || w.body != nil && !w.body.ended && w.conn.abandonBody() {
 			w.Header().Set("Connection", "close")
 		}
 	}

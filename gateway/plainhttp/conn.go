@@ -21,10 +21,10 @@ import (
 // in its place that no client can send, and whose handler is turn.
 type conn struct {
 	Conn
-	side    *Server
+	server  *Server
 	socket  Socket
-	place   *list.Element // side.mu's; nil: it has none any more
-	trusted bool          // side.mu's: it has shown a valid key
+	place   *list.Element // server.mu's; nil: it has none any more
+	trusted bool          // server.mu's: it has shown a valid key
 
 	// Who reads changes, but there is only one at a time: the server, which
 	// waits for a read of its own in the background before it goes on.
@@ -57,9 +57,9 @@ const (
 // among is the list that has the place. The caller holds the lock.
 func (c *conn) among() *list.List {
 	if c.trusted {
-		return &c.side.trusted
+		return &c.server.trusted
 	}
-	return &c.side.strangers
+	return &c.server.strangers
 }
 
 // Read returns octets of the request at hand, or of the next one when its head
@@ -97,7 +97,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // takeHead looks for the end of a head in buf. It is false if there is none yet.
 func (c *conn) takeHead() bool {
-	limits := c.side.o.Limits()
+	limits := c.server.o.Limits()
 	end := handshake.End(c.buf, c.seen)
 	switch {
 	case end > limits.Head || end < 0 && len(c.buf) >= limits.Head:
@@ -158,7 +158,7 @@ func (c *conn) enter(done bool, err error) {
 // readBody reads the rest of a body, which has to make progress.
 func (c *conn) readBody(p []byte) (int, error) {
 	if c.bodyDue.IsZero() {
-		c.bodyDue = time.Now().Add(c.side.Times.Body)
+		c.bodyDue = time.Now().Add(c.server.Times.Body)
 	}
 	c.expect(c.bodyDue)
 	read, err := c.Conn.Read(p)
@@ -185,7 +185,7 @@ func (c *conn) abandonBody() bool {
 		return false
 	}
 	c.closing = true
-	c.bodyDue = time.Now().Add(c.side.Times.Linger)
+	c.bodyDue = time.Now().Add(c.server.Times.Linger)
 	return true
 }
 
@@ -257,12 +257,12 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 // Write writes all of p within the time that a peer has for reading it.
 func (c *conn) Write(p []byte) (int, error) {
-	c.Conn.SetWriteDeadline(time.Now().Add(c.side.Times.Write))
+	c.Conn.SetWriteDeadline(time.Now().Add(c.server.Times.Write))
 	return c.Conn.Write(p)
 }
 
 func (c *conn) Close() error {
-	c.side.vacate(c)
+	c.server.vacate(c)
 	return c.Conn.Close()
 }
 

@@ -34,7 +34,7 @@ func TestBodyBuysTimeAsItComes(t *testing.T) {
 	if _, err := peer.Write(make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
-	c := &conn{Conn: mine, side: new(Server), stage: inBody, bodyDue: time.Now().Add(time.Hour), body: longBody(t)}
+	c := &conn{Conn: mine, server: new(Server), stage: inBody, bodyDue: time.Now().Add(time.Hour), body: longBody(t)}
 	due := c.bodyDue
 	k, err := c.Read(make([]byte, 4<<10))
 	if err != nil {

@@ -97,7 +97,7 @@ func (h *Server) seat(s handedOver) *conn {
 		h.o.Log.Warn("HTTP connection lost", "err", err)
 		return nil
 	}
-	c := &conn{Conn: nc, side: h, socket: s.socket, buf: s.read}
+	c := &conn{Conn: nc, server: h, socket: s.socket, buf: s.read}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.place = h.strangers.PushBack(c)

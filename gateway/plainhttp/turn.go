@@ -32,7 +32,7 @@ func connOf(r *http.Request) *conn {
 // that no stranger can take. Requests of other servers have none.
 func Trust(r *http.Request) {
 	if c := connOf(r); c != nil {
-		c.side.trust(c)
+		c.server.trust(c)
 	}
 }
 
