@@ -1,12 +1,12 @@
 // Package gateway is the product: it holds WebSocket sessions in a few event
 // loops, takes their messages to upstreams, and delivers what comes back.
 //
-// [New] listens, [Gateway.Serve] serves until [Gateway.Shutdown] has drained
-// the node. The files follow a frame's way: accept.go, open.go, admission.go,
-// receive.go, ask.go, send.go, and ending.go; a push comes by api.go and
-// deliver.go; loop.go is where they meet. What all of it
-// stands on is in the packages session, which does no I/O, and netpoll, which
-// does nothing else.
+// [New] listens, [Gateway.Serve] serves until [Gateway.Shutdown] has drained the
+// node: gateway.go, reload.go, serve.go, shutdown.go. A client's way is open.go,
+// admission.go, ask.go, end.go; a push comes by api.go and deliver.go; loop.go is
+// where they meet the engine, which knows sockets and frames. What all of it stands
+// on is in the packages session, which does no I/O, and netpoll, which does nothing
+// else.
 package gateway
 
 import (
