@@ -54,14 +54,6 @@ const (
 	inError // the body was malformed
 )
 
-// among is the list that has the place. The caller holds the lock.
-func (c *conn) among() *list.List {
-	if c.trusted {
-		return &c.server.trusted
-	}
-	return &c.server.strangers
-}
-
 // Read returns octets of the request at hand, or of the next one when its head
 // is complete and well-formed.
 func (c *conn) Read(p []byte) (int, error) {

@@ -1,6 +1,7 @@
 package plainhttp
 
 import (
+	"container/list"
 	"net"
 	"net/http"
 
@@ -164,3 +165,11 @@ func (h *Server) isClosed() bool {
 
 // refuse takes no more sockets.
 func (h *Server) refuse() { h.closing.Do(func() { close(h.closed) }) }
+
+// among is the list that has the place. The caller holds the lock.
+func (c *conn) among() *list.List {
+	if c.trusted {
+		return &c.server.trusted
+	}
+	return &c.server.strangers
+}

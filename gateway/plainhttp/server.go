@@ -4,7 +4,8 @@
 // A [Server] is a net/http server whose connections come from the loops, by
 // [Server.Offer], with what was read of them; one on which an upgrade follows
 // goes back by [Socket.Return]. A [Site] says what there is at which path. None of
-// it knows the gateway, or what a socket is made of.
+// it knows the gateway, or what a socket is made of. The files stand in the order
+// server.go, answer.go, turn.go, conn.go, places.go.
 package plainhttp
 
 import (
