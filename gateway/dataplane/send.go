@@ -30,15 +30,14 @@ func (a *api) send(r *request, h http.Header) (any, error) {
 // message makes a message of the body: binary of bytes, and text, which must be
 // UTF-8 (RFC 6455 §5.6), of text and JSON.
 func (a *api) message(r *request) (delivery.Send, error) {
-	message, isJSON := delivery.Send{Op: ws.OpText}, false
+	message := delivery.Send{Op: ws.OpText}
 	media, err := r.mediaType()
 	if err != nil {
 		return message, err
 	}
+	isJSON := media == "application/json"
 	switch media {
-	case "text/plain":
-	case "application/json":
-		isJSON = true
+	case "text/plain", "application/json":
 	case "application/octet-stream":
 		message.Op = ws.OpBinary
 	default:
