@@ -65,15 +65,3 @@ func (c collection) send(desc *prometheus.Desc, t prometheus.ValueType, v float6
 func family(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("sluice_"+name, help, labels, nil)
 }
-
-// labels are the label values of an enumeration.
-func labels[T interface {
-	~uint8
-	String() string
-}](count T) []string {
-	all := make([]string, count)
-	for i := range count {
-		all[i] = i.String()
-	}
-	return all
-}

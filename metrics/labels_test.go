@@ -61,3 +61,15 @@ func TestUnknownErrnoIsCountedAsOther(t *testing.T) {
 		}
 	}
 }
+
+// labels are the label values of an enumeration.
+func labels[T interface {
+	~uint8
+	String() string
+}](count T) []string {
+	all := make([]string, count)
+	for i := range count {
+		all[i] = i.String()
+	}
+	return all
+}

@@ -56,9 +56,6 @@ func (l *Loop) Publish() {
 // Inc counts one.
 func (l *Loop) Inc(c Counter) { l.own[atCounters+int(c)]++ }
 
-// Add counts n.
-func (l *Loop) Add(c Counter, n uint64) { l.own[atCounters+int(c)] += n }
-
 // Gauge moves a level by delta. Others see it at once.
 func (l *Loop) Gauge(g Gauge, delta int64) { l.move(atGauges+int(g), uint64(delta)) }
 

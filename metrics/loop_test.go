@@ -13,7 +13,8 @@ import (
 // everything calls each method that the way of a frame or a session has.
 func everything(l *Loop, h *Hub) {
 	l.Inc(AcceptedConnections)
-	l.Add(Panics, 2)
+	l.Inc(Panics)
+	l.Inc(Panics)
 	l.Pinged(h)
 	l.Gauge(SendQueueBytes, 100)
 	l.Opened(h)

@@ -57,8 +57,9 @@ func busy() *Set {
 	chat := s.Hub("chat")
 	for i := range 2 {
 		l := s.Loop(i)
-		l.Inc(AcceptedConnections)
-		l.Add(AcceptedConnections, 9)
+		for range 10 {
+			l.Inc(AcceptedConnections)
+		}
 		l.Inc(StaleEvents)
 		l.SlowConsumer(chat)
 		l.Inc(Panics)

@@ -13,20 +13,7 @@ type Ticker struct {
 	fd int
 }
 
-// NewTicker starts a ticker of period d, which must be positive. Its descriptor goes into the poller with In.
-func NewTicker(d time.Duration) (*Ticker, error) {
-	t, err := openTicker()
-	if err != nil {
-		return nil, err
-	}
-	if err := t.start(d); err != nil {
-		_ = t.Close()
-		return nil, err
-	}
-	return t, nil
-}
-
-// openTicker returns a ticker that does not tick yet.
+// openTicker returns a ticker that does not tick yet. Its descriptor goes into the poller with In.
 func openTicker() (*Ticker, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
@@ -35,6 +22,7 @@ func openTicker() (*Ticker, error) {
 	return &Ticker{fd: fd}, nil
 }
 
+// start has t tick every d, which must be positive.
 func (t *Ticker) start(d time.Duration) error {
 	if d <= 0 {
 		return fmt.Errorf("netpoll: ticker period %v is not positive", d)

@@ -9,11 +9,14 @@ import (
 
 func mustTicker(t testing.TB, d time.Duration) *Ticker {
 	t.Helper()
-	ticker, err := NewTicker(d)
+	ticker, err := openTicker()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ticker.Close() })
+	if err := ticker.start(d); err != nil {
+		t.Fatal(err)
+	}
 	return ticker
 }
 
@@ -44,9 +47,8 @@ func TestTickerIsSilentBetweenTicks(t *testing.T) {
 
 func TestTickerNeedsAPeriod(t *testing.T) {
 	for _, d := range []time.Duration{0, -time.Second} {
-		if ticker, err := NewTicker(d); err == nil {
-			ticker.Close()
-			t.Errorf("NewTicker(%v) succeeded; it would never tick", d)
+		if err := mustTicker(t, time.Hour).start(d); err == nil {
+			t.Errorf("it starts with a period of %v; it would never tick", d)
 		}
 	}
 }

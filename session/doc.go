@@ -10,9 +10,10 @@
 // those who send too much, an [IDKey] names them to the world. [Users] and
 // [Groups] find the sessions of a user and of a group.
 //
-// A [Session] is all of that for one connection, in a few words of memory: an
-// idle one owns no buffer. Buffers come from the loop's [Pool], and every byte
-// of them is charged to the node's [Budget].
+// A session is a Reader, a Queue, a [Closing] and a [Heartbeat], which know nothing
+// of each other: a few words of memory, for an idle one owns no buffer. Buffers
+// come from the loop's [Pool], and every byte of them is charged to the node's
+// [Budget].
 //
 // Nothing here is locked. Sessions, and the Context, Pool, Wheel, Inflater and
 // Deflater that they share, belong to one loop and its goroutine. Only Budget,

@@ -2,29 +2,6 @@ package session
 
 import "github.com/gobwas/ws"
 
-// Session is what one open WebSocket connection needs beyond its socket. It
-// belongs to one loop; none of its methods may be called from elsewhere.
-//
-// It is made of parts that know nothing of each other: the [Reader] turns
-// bytes into messages, the [Queue] keeps what the socket would not take, the
-// [Closing] walks through the close handshake, and the [Heartbeat] judges
-// whether the peer is alive.
-type Session struct {
-	Reader
-	Queue     Queue
-	Closing   Closing
-	Heartbeat Heartbeat
-}
-
-// Release gives back every buffer. The session is as new afterwards. It returns
-// how many messages were queued and did not leave.
-func (s *Session) Release(c *Context) (messages int) {
-	s.Reader.Release(c)
-	messages = s.Queue.Reset(c.Pool)
-	*s = Session{}
-	return messages
-}
-
 // Closing is the close handshake of RFC 6455 §7.1 as a state machine. The
 // zero Closing is an open connection.
 type Closing struct {

@@ -147,7 +147,12 @@ func TestPongIsTimedOnce(t *testing.T) {
 }
 
 func TestIdleSessionIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Session{}); size > 64 {
+	if size := unsafe.Sizeof(struct {
+		Reader
+		Queue
+		Closing
+		Heartbeat
+	}{}); size > 64 {
 		t.Errorf("%d bytes", size)
 	}
 }

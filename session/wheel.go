@@ -51,9 +51,6 @@ func NewWheel(slots int, now Tick) *Wheel {
 	return w
 }
 
-// Now is the tick that the wheel was last advanced to.
-func (w *Wheel) Now() Tick { return w.now }
-
 // Len is the number of armed timers.
 func (w *Wheel) Len() int { return w.armed }
 

@@ -34,7 +34,7 @@ type ClientClaims struct {
 	Endpoint string        // base URL of the gateway, such as https://ws.example.com
 	Hub      string        // that the client may connect to
 	User     string        // "": anonymous
-	Roles    []string      // see [ParseRoles]
+	Roles    []string      // see [Roles.With]
 	Groups   []string      // that the client joins when it connects
 	TTL      time.Duration // how long it is valid from now; 0: an hour
 }

@@ -29,15 +29,12 @@ type extent struct {
 	patterns []pattern
 }
 
-// ParseRoles reads roles as tokens and backends name them: webpubsub.sendToGroup
-// for all groups, webpubsub.sendToGroup.NAME for one, webpubsub.sendToGroups.PATTERN
-// for those that a pattern matches, and the same with joinLeaveGroup. Roles that
-// are none of those are somebody else's, patterns that are malformed match
-// nothing. If nothing is left it returns nil.
-func ParseRoles(list []string) *Roles { return (*Roles)(nil).With(list) }
-
-// With returns the roles and those of a list, as ParseRoles reads it. r may be
-// nil.
+// With returns the roles and those of a list, as tokens and backends name them:
+// webpubsub.sendToGroup for all groups, webpubsub.sendToGroup.NAME for one,
+// webpubsub.sendToGroups.PATTERN for those that a pattern matches, and the same
+// with joinLeaveGroup. Roles that are none of those are somebody else's, patterns
+// that are malformed match nothing. r may be nil, and is what With returns if the
+// list adds nothing.
 func (r *Roles) With(list []string) *Roles {
 	var next Roles
 	if r != nil {
