@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/handshake"
+	"sluice/metrics"
+	"sluice/netpoll"
+	"sluice/netpoll/netpolltest"
+	"sluice/session"
+)
+
+// inn is an owner for tests. What it does with a client stands in the request:
+// /in lets it in, /wait keeps it waiting, /no refuses it, and /away takes its
+// socket. It echoes messages, but does what they say: "hold", "close", "panic".
+type inn struct {
+	t       *testing.T
+	world   *netpolltest.World
+	engines []*Engine
+	set     *Set
+	guests  Class
+	doors   []*netpolltest.Listener
+
+	full    bool     // no newcomer has room
+	told    []string // what the owner has heard, but for messages
+	rest    []byte   // what came behind the last head
+	taken   netpoll.Conn
+	due     session.Tick // an owner's deadline, if not 0
+	pressed func()
+	kept    map[*Stream]bool
+}
+
+func open(t *testing.T, loops int, change func(*Limits)) *inn {
+	o := &inn{t: t, world: netpolltest.New(1), kept: make(map[*Stream]bool)}
+	o.set = &Set{
+		Engines: loops,
+		Budget:  session.NewBudget(8 << 20),
+		Metrics: metrics.New(metrics.Options{Loops: loops}),
+		Log:     slog.New(slog.DiscardHandler),
+		Reserve: o.world.Reserve(),
+	}
+	o.set.Waiting.Store(100)
+	l := &Limits{
+		Head: 4 << 10, HeadTime: 10,
+		Message: session.Limits{Message: 128 << 10, Fragments: 100}, MessageAge: 20,
+		Read:     ReadSize,
+		Interval: 100, Timeout: 20,
+		Control: session.NewRate(100, 100),
+		Queue:   256 << 10, QueueAge: 30, CloseTime: 5,
+	}
+	if change != nil {
+		change(l)
+	}
+	o.set.Newcomers.Set(l)
+	o.guests.Set(l)
+	o.guests.Counts = o.set.Metrics.Hub("guests")
+	for i := range loops {
+		door, err := o.world.Listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := New(o.set, i, o.world.System(), []Listener{door}, 1, &room{o, i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.engines, o.doors = append(o.engines, e), append(o.doors, door)
+		e.Wake()
+	}
+	o.pass(Tick)
+	t.Cleanup(o.sound)
+	return o
+}
+
+// sound holds what must be true of engines at rest.
+func (o *inn) sound() {
+	o.t.Helper()
+	for i, e := range o.engines {
+		if err := errors.Join(e.Idle(), e.Check()); err != nil {
+			o.t.Errorf("engine %d: %v", i, err)
+		}
+	}
+}
+
+// pass lets d go by.
+func (o *inn) pass(d time.Duration) {
+	o.t.Helper()
+	if !o.world.Pass(d, 100_000) {
+		o.t.Fatal("the world does not come to rest")
+	}
+	o.sound()
+}
+
+func (o *inn) tell(format string, args ...any) { o.told = append(o.told, fmt.Sprintf(format, args...)) }
+
+// heard is what the owner was told since it was asked last.
+func (o *inn) heard() string {
+	s := strings.Join(o.told, "; ")
+	o.told = nil
+	return s
+}
+
+// room is the owner of one engine.
+type room struct {
+	*inn
+	index int
+}
+
+func (r *room) engine() *Engine { return r.engines[r.index] }
+
+func (r *room) Room() bool     { return !r.full }
+func (r *room) Came(s *Stream) { r.tell("came") }
+func (r *room) Woken() {
+	if err := r.engine().Run(); err != nil {
+		r.t.Error(err)
+	}
+}
+func (r *room) Ticked() {}
+func (r *room) Pressed() {
+	if r.pressed != nil {
+		r.pressed()
+	}
+}
+
+func (r *room) Head(s *Stream, head, rest []byte) {
+	r.rest = bytes.Clone(rest)
+	_, target, _ := strings.Cut(string(head), " ")
+	target, _, _ = strings.Cut(target, " ")
+	r.tell("head of %s", target)
+	switch target {
+	case "/in":
+		r.let(s, rest)
+	case "/wait":
+		if !r.engine().Keep(s, head, rest) {
+			r.refuse(s, ErrBusy)
+		}
+		r.kept[s] = true
+	case "/away":
+		r.taken = r.engine().Detach(s)
+		r.engine().Free(s)
+	default:
+		r.refuse(s, &handshake.Error{Status: http.StatusForbidden, Reason: "no"})
+	}
+}
+
+const welcome = "HTTP/1.1 101 Welcome\r\n\r\n"
+
+func (r *room) let(s *Stream, rest []byte) {
+	e := r.engine()
+	s.Enter(&r.guests)
+	kept := e.Accept(s, append(e.Out(), welcome...), false, 0)
+	if len(rest) > 0 {
+		e.Take(s, rest)
+	}
+	e.Flush(s)
+	e.GiveBack(kept)
+}
+
+func (r *room) refuse(s *Stream, e *handshake.Error) {
+	r.engine().Refuse(s, handshake.AppendResponse(r.engine().Out(), e, handshake.Answer{}))
+}
+
+func (r *room) BadHead(s *Stream, got []byte, err error) {
+	var e *handshake.Error
+	if !errors.As(err, &e) {
+		r.t.Errorf("a head is refused with %v", err)
+		return
+	}
+	r.tell("bad head: %d, %d bytes", e.Status, len(got))
+	r.refuse(s, e)
+}
+
+func (r *room) Message(s *Stream, op ws.OpCode, payload []byte) {
+	e := r.engine()
+	switch string(payload) {
+	case "hold":
+		s.Hold(HoldEvent)
+	case "close":
+		e.Close(s, ws.StatusNormalClosure, metrics.ReasonBackend, "bye")
+	case "panic":
+		panic("as it was told to")
+	default:
+		e.Write(s, op, payload)
+	}
+}
+
+func (r *room) Due(s *Stream) (session.Tick, bool) {
+	if r.due == 0 {
+		return 0, false
+	}
+	if !r.engine().Now().Before(r.due) {
+		r.due = 0
+		r.tell("due")
+		return 0, false
+	}
+	return r.due, true
+}
+
+func (r *room) Ending(s *Stream, socket bool) { r.tell("ending, socket %t", socket) }
+
+func (r *room) Gone(s *Stream, from State) {
+	r.tell("gone from %d: %v", from, s.Reason())
+	r.engine().Free(s)
+}
+
+func (r *room) Broken(s *Stream) {
+	r.tell("broken")
+	r.engine().Cut(s, metrics.ReasonPanic)
+}
+
+// guest is a client of an engine.
+type guest struct {
+	*netpolltest.Peer
+	o *inn
+}
+
+// connect connects to the engine of that index.
+func (o *inn) connect(index int) *guest {
+	o.t.Helper()
+	p, err := o.world.Dial(o.doors[index])
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return &guest{p, o}
+}
+
+// enter connects and is let in.
+func (o *inn) enter(index int) *guest {
+	o.t.Helper()
+	g := o.connect(index)
+	g.say(request("/in"))
+	g.want(welcome)
+	return g
+}
+
+func request(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n" }
+
+func text(s string) string {
+	return string(session.AppendMasked(nil, ws.OpText, []byte(s), [4]byte{1, 2, 3, 4}))
+}
+
+func control(op ws.OpCode, s string) string {
+	return string(session.AppendMasked(nil, op, []byte(s), [4]byte{1, 2, 3, 4}))
+}
+
+func frame(op ws.OpCode, s string) string { return string(session.AppendFrame(nil, op, []byte(s))) }
+
+func goodbye(code ws.StatusCode, reason string) string {
+	return string(session.AppendClose(nil, code, reason))
+}
+
+// say sends s, and lets what follows happen.
+func (g *guest) say(s string) {
+	g.o.t.Helper()
+	if n := g.Write([]byte(s)); n != len(s) {
+		g.o.t.Fatalf("%d of %d bytes sent", n, len(s))
+	}
+	g.o.pass(0)
+}
+
+// hear reads what has come.
+func (g *guest) hear() (s string, err error) {
+	for {
+		p, err := g.Read(64 << 10)
+		if s += string(p); err != nil {
+			if err == netpoll.ErrWouldBlock {
+				err = nil
+			}
+			return s, err
+		}
+	}
+}
+
+// want fails unless s has come.
+func (g *guest) want(s string) {
+	g.o.t.Helper()
+	g.o.pass(0)
+	if got, _ := g.hear(); got != s {
+		g.o.t.Fatalf("got %q, want %q", got, s)
+	}
+}
+
+// wantEnd fails unless the engine has ended its direction, behind s.
+func (g *guest) wantEnd(s string) {
+	g.o.t.Helper()
+	g.o.pass(0)
+	if got, err := g.hear(); got != s || err != io.EOF {
+		g.o.t.Fatalf("got %q, %v, want %q and the end", got, err, s)
+	}
+}
+
+func (o *inn) wantHeard(s string) {
+	o.t.Helper()
+	if got := o.heard(); got != s {
+		o.t.Fatalf("the owner heard %q, want %q", got, s)
+	}
+}
+
+// eachLoops runs f with one engine and with four.
+func eachLoops(t *testing.T, f func(*testing.T, int)) {
+	for _, loops := range []int{1, 4} {
+		t.Run(fmt.Sprint(loops), func(t *testing.T) { f(t, loops) })
+	}
+}
