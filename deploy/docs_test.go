@@ -16,19 +16,7 @@ const chart = "helm/sluice/README.md"
 
 // The chart's values hold the whole configuration: all of it is in its README.
 func TestTheChartExplainsEveryKeyOfTheConfiguration(t *testing.T) {
-	const begin, end = "<!-- reference: begin -->\n", "<!-- reference: end -->"
-	text := read(t, chart)
-	before, rest, _ := strings.Cut(text, begin)
-	_, after, ok := strings.Cut(rest, end)
-	if !ok {
-		t.Fatalf("no reference in %s", chart)
-	}
-	want := before + begin + config.Reference() + end + after
-	if golden.Updating() {
-		write(t, chart, want)
-	} else if text != want {
-		t.Errorf("the keys in %s are not those of the configuration: go test ./deploy -run EveryKey -update", chart)
-	}
+	golden.CheckSection(t, chart, "reference", []byte(config.Reference()))
 }
 
 // keys are those of the configuration, with * for names that are chosen.

@@ -6,23 +6,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/gateway/golden"
 )
 
 const readme = "../../README.md"
 
 // What the README says of the configuration is what the code does.
 func TestReadmeIsTrue(t *testing.T) {
+	golden.CheckSection(t, readme, "reference", []byte(Reference()))
 	b, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(b)
-	_, rest, _ := strings.Cut(text, "<!-- reference: begin -->\n")
-	table, _, ok := strings.Cut(rest, "<!-- reference: end -->")
-	if !ok || strings.TrimSpace(table) != strings.TrimSpace(Reference()) {
-		t.Errorf("the settings in the README are not these:\n%s", Reference())
-	}
-
 	var examples []*Config
 	for _, block := range strings.Split(text, "```yaml\n")[1:] {
 		yaml, _, _ := strings.Cut(block, "```")

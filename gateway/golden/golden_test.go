@@ -27,3 +27,18 @@ func TestOnlyADifferenceFails(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyADifferenceInTheSectionFails(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.md")
+	const text = "before\n<!-- list: begin -->\n- one\n<!-- list: end -->\nafter\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for got, differs := range map[string]bool{"- one\n": false, "- one": true, "": true, text: true} {
+		r := &recorder{TB: t}
+		CheckSection(r, file, "list", []byte(got))
+		if r.failed != differs {
+			t.Errorf("%q: failed is %v", got, r.failed)
+		}
+	}
+}
