@@ -38,6 +38,15 @@ type Options struct {
 	Schemes  map[string]Open // the protocols spoken to upstreams, by URL scheme
 	Tracer   *trace.Tracer   // nil: nothing is traced
 	Buffered int64           // bytes buffered at most for all clients, unless configured
+	Identity *Identity       // nil: one of the node's own, which ends with it
+}
+
+// Identity is what the public ids of a node's sessions are made of. Nodes of one
+// cluster share the key, so that each can read the others' ids, and differ in the
+// number. A process that takes over another's sessions has its identity.
+type Identity struct {
+	Node uint64
+	Key  [32]byte
 }
 
 // Loops is how many loops cfg asks for on this machine. It is asked once, by
@@ -137,8 +146,11 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 	if err := k.random(random[:]); err != nil {
 		return nil, err
 	}
-	g.ids = session.NewIDKey([32]byte(random[:32]))
-	g.set.Node = binary.LittleEndian.Uint64(random[32:])
+	identity := o.Identity
+	if identity == nil {
+		identity = &Identity{Node: binary.LittleEndian.Uint64(random[32:]), Key: [32]byte(random[:32])}
+	}
+	g.ids, g.set.Node = session.NewIDKey(identity.Key), identity.Node
 	seed := binary.LittleEndian.Uint64(random[40:])
 
 	if g.limit, err = k.descriptors(); err != nil {
