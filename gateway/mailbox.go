@@ -108,6 +108,9 @@ const slice = time.Millisecond
 // readMail runs in the loop when its doorbell has rung.
 func (l *loop) readMail() {
 	m := &l.mail
+	if m.next == len(m.out) && !m.swap() {
+		return // until there is a letter, the loop may not be whole
+	}
 	start := l.Uptime()
 	for i := 0; ; i++ {
 		if m.next == len(m.out) && !m.swap() {
