@@ -23,6 +23,7 @@ type piece struct {
 	shared *Shared // nil: b is a buffer
 	b      []byte
 	goesOn bool   // what stands in b before frame belongs to a message
+	tail   bool   // b is the rest of the frame that begins in the piece before it
 	sent   uint32 // how many bytes of b are written already
 	frame  uint32 // where in b the first frame begins, or will begin: at its end
 	since  Tick
@@ -36,6 +37,9 @@ const (
 	// A shared frame that is shorter is copied: a piece of its own would take
 	// about as much memory, and a vector of long buffers writes more at once.
 	copyBelow = 128
+	// A shorter frame with a head is copied, too: it takes two pieces and the
+	// smallest buffer otherwise.
+	copyHeadedBelow = 1 << minClass
 	// The largest buffer of a Queue is the largest that a Pool keeps, so that
 	// a long message is given back bit by bit while it is written.
 	maxBuffer = 1 << maxClass
@@ -220,6 +224,51 @@ func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now, ttl Tick) error 
 	return nil
 }
 
+// AppendHeaded queues one frame behind the first sent bytes of it: it begins with
+// head, its header at least, which nobody else has and which is copied, and its
+// rest is s. Otherwise it is AppendShared.
+func (q *Queue) AppendHeaded(c *Pool, head []byte, s *Shared, sent int, now, ttl Tick) error {
+	rest := s.Bytes()
+	if len(head)+len(rest) < copyHeadedBelow {
+		var room [copyHeadedBelow]byte
+		return q.copy(c, append(append(room[:0], head...), rest...), sent, now, ttl)
+	}
+	private := head[min(sent, len(head)):]
+	rest = rest[max(0, sent-len(head)):]
+	var more Queue
+	if len(private) > 0 {
+		b := c.Get(len(private))
+		if b == nil {
+			return ErrQueueBudget
+		}
+		begins := piece{b: append(b, private...), since: now, ttl: ttl}
+		if sent > 0 {
+			begins.frame, begins.goesOn = uint32(len(private)), isMessage(head[0])
+		}
+		if !more.push(c, begins) {
+			c.Put(b)
+			return ErrQueueBudget
+		}
+	}
+	if len(rest) > 0 {
+		if !more.push(c, piece{
+			shared: s,
+			b:      rest,
+			frame:  uint32(len(rest)),
+			goesOn: isMessage(head[0]),
+			tail:   true,
+			since:  now,
+			ttl:    ttl,
+		}) {
+			more.Reset(c)
+			return ErrQueueBudget
+		}
+		s.Retain(1)
+	}
+	q.join(more)
+	return nil
+}
+
 // expireAhead is how many pieces Expire looks at: what one write can take.
 const expireAhead = 64
 
@@ -231,16 +280,21 @@ func (q *Queue) Expire(c *Pool, now Tick) (messages int) {
 		return 0
 	}
 	previous := q.last
-	for i, last := 0, q.last; i < expireAhead && q.last != nil; i++ {
+	parted := false // the rest of a frame that was dropped is still there
+	for i, last := 0, q.last; q.last != nil && (i < expireAhead || parted && previous.next.tail); i++ {
 		p := previous.next
 		end := p == last
 		begun := len(p.b) // behind what stays
-		if p.ttl != 0 && !now.Before(p.since+p.ttl) {
+		switch {
+		case p.tail && parted:
+			begun = 0
+		case p.ttl != 0 && !now.Before(p.since+p.ttl):
 			begun = p.boundary()
 			messages += p.messages(begun)
-			q.unsent -= uint32(len(p.b) - begun)
-			p.b = p.b[:begun]
 		}
+		parted = begun < len(p.b)
+		q.unsent -= uint32(len(p.b) - begun)
+		p.b = p.b[:begun]
 		if begun > int(p.sent) {
 			previous = p
 		} else {

@@ -235,6 +235,146 @@ func TestSharedFrameIsReferencedUntilItIsWritten(t *testing.T) {
 	}
 }
 
+// A frame whose first bytes are this session's own, and whose rest many share, is
+// one frame: it is cut, expires and counts as one.
+func TestFrameWithAHeadIsOneFrame(t *testing.T) {
+	const size = 1000
+	frame, next := frameOf(size, 1), frameOf(50, 2)
+	at := HeaderSize(size) + 20
+	for _, tt := range []struct {
+		name    string
+		sent    int // before it was queued
+		written int // of the queue
+		kept    bool
+	}{
+		{"nothing of it was sent", 0, 0, false},
+		{"a byte of the head was sent before", 1, 0, true},
+		{"the head was sent before", at, 0, true},
+		{"some of the rest was sent before", at + 1, 0, true},
+		{"a byte of the head was written", 0, 1, true},
+		{"the head was written", 0, at, true},
+		{"some of the rest was written", 0, at + 1, true},
+	} {
+		for _, by := range []string{"cut", "expire", "reset"} {
+			t.Run(tt.name+", "+by, func(t *testing.T) {
+				b := NewBudget(1 << 20)
+				c := NewPool(b)
+				freed := false
+				s := NewShared(slices.Clone(frame[at:]), func([]byte) { freed = true })
+				head := slices.Clone(frame[:at])
+				var q Queue
+				if err := q.AppendHeaded(c, head, s, tt.sent, 1, 5); err != nil {
+					t.Fatal(err)
+				}
+				s.Release()
+				clear(head) // it is the caller's again
+				if err := q.Append(c, next, 0, 1); err != nil {
+					t.Fatal(err)
+				}
+				if freed || len(q.Buffers(make([][]byte, 0, 9))) != 3-min(1, tt.sent/at) {
+					t.Fatal("it was copied")
+				}
+				q.Advance(c, tt.written)
+				rest := frame[tt.sent+tt.written:]
+				want, lost := slices.Concat(rest, next), 0
+				var got int
+				switch by {
+				case "cut":
+					if got, want, lost = q.Cut(c), rest, 1; !tt.kept {
+						want, lost = nil, 2
+					}
+				case "expire":
+					if got = q.Expire(c, 6); !tt.kept {
+						want, lost = next, 1
+					}
+				case "reset":
+					got, want, lost = q.Reset(c), nil, 2
+				}
+				if got != lost || !bytes.Equal(unsent(&q), want) || q.Len() != len(want) {
+					t.Errorf("%d messages lost, want %d; %d bytes are left, want %d", got, lost, q.Len(), len(want))
+				}
+				if freed != (len(want) <= len(next)) {
+					t.Errorf("the shared rest is freed: %v", freed)
+				}
+				q.Reset(c)
+				if b.Used() != 0 || !freed {
+					t.Errorf("%d bytes are still charged, freed %v", b.Used(), freed)
+				}
+			})
+		}
+	}
+}
+
+func TestShortFrameWithAHeadIsCopied(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	var q Queue
+	for i := range 10 {
+		f := frameOf(100, byte(i))
+		freed := false
+		s := NewShared(f[10:], func([]byte) { freed = true })
+		if err := q.AppendHeaded(c, f[:10], s, 0, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if s.Release(); !freed {
+			t.Error("it is referenced")
+		}
+	}
+	if got := len(q.Buffers(make([][]byte, 0, 99))); got > 4 {
+		t.Errorf("%d pieces for %d bytes of one tick", got, q.Len())
+	}
+}
+
+func TestFrameWithAHeadIsQueuedWholeOrNotAtAll(t *testing.T) {
+	b := NewBudget(1 << 20)
+	c := NewPool(b)
+	f := frameOf(1000, 1)
+	s := NewShared(f[10:], nil)
+	for _, room := range []int64{0, pieceSize, 1 << minClass, 1<<minClass + pieceSize, 1<<minClass + 2*pieceSize - 1} {
+		var q Queue
+		b.SetLimit(room)
+		if err := q.AppendHeaded(c, f[:10], s, 0, 1, 0); !errors.Is(err, ErrQueueBudget) || !q.Empty() || b.Used() != 0 {
+			t.Errorf("%d bytes of room: %v, %d bytes charged", room, err, b.Used())
+		}
+	}
+	s.Release() // nobody else has it
+	defer func() {
+		if recover() == nil {
+			t.Error("a queue retains what it did not take")
+		}
+	}()
+	s.Release()
+}
+
+// The end of what Expire looks at falls between a head and its rest.
+func TestExpiryPartsNoFrameFromItsHead(t *testing.T) {
+	for before := range 4 {
+		b := NewBudget(1 << 20)
+		c := NewPool(b)
+		var q Queue
+		for range expireAhead - before {
+			s := NewShared(frameOf(200, 0), nil)
+			if err := q.AppendShared(c, s, 0, 1, 5); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 3 {
+			f := frameOf(1000, byte(i))
+			if err := q.AppendHeaded(c, f[:20], NewShared(f[20:], nil), 0, 1, 5); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := expireAhead - before + 3
+		left := all - q.Expire(c, 6)
+		if got := Messages(unsent(&q), 0); got != left || q.Len() != 0 && q.Len() != left*(HeaderSize(1000)+1000) {
+			t.Errorf("%d short ones: %d messages and %d bytes are left of %d", expireAhead-before, got, q.Len(), left)
+		}
+		q.Reset(c)
+		if b.Used() != 0 {
+			t.Errorf("%d bytes are still charged", b.Used())
+		}
+	}
+}
+
 func TestRoomBehindASharedFrameIsNotTheQueues(t *testing.T) {
 	c := NewPool(NewBudget(1 << 20))
 	frame, first, second := frameOf(200, 1), frameOf(50, 2), frameOf(50, 3)
@@ -428,6 +568,18 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 				check(t, q.AppendShared(c, s, sent, now, 0), frames, sent)
 				s.Release()
 			},
+			"append headed": func(t *rapid.T) {
+				f := frameOf(size.Draw(t, "size"), 7)
+				sent := 0
+				if q.Empty() {
+					sent = rapid.IntRange(0, len(f)).Draw(t, "sent")
+				}
+				head, rest := behead(t, f)
+				shared++
+				s := NewShared(rest, func([]byte) { shared-- })
+				check(t, q.AppendHeaded(c, head, s, sent, now, 0), [][]byte{f}, sent)
+				s.Release()
+			},
 			"write": func(t *rapid.T) {
 				n := rapid.IntRange(0, q.Len()).Draw(t, "bytes")
 				q.Advance(c, n)
@@ -464,6 +616,19 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 	})
 }
 
+// behead parts a frame somewhere behind its header.
+func behead(t *rapid.T, f []byte) (head, rest []byte) {
+	at := len(f)
+	for _, size := range []int{2, 4, 10} {
+		if n, ok := frameSize(f[:min(size, len(f))]); ok && n == len(f) {
+			at = size
+			break
+		}
+	}
+	at = rapid.IntRange(at, len(f)).Draw(t, "head")
+	return f[:at], f[at:]
+}
+
 // charged is what q takes of the budget: its buffers and an entry for each run
 // of bytes.
 func charged(q *Queue) (bytes int64) {
@@ -498,14 +663,22 @@ func TestExpiryAgreesWithAPlainModel(t *testing.T) {
 		now := ^Tick(0) - 3
 		t.Repeat(map[string]func(*rapid.T){
 			"append": func(t *rapid.T) {
-				f := frameOf(rapid.SampledFrom([]int{0, 20, 100, 120, 124, 125, 200}).Draw(t, "size"), byte(len(m)))
+				f := frameOf(rapid.SampledFrom([]int{0, 20, 100, 120, 124, 125, 200, 250, 252, 253, 300}).Draw(t, "size"), byte(len(m)))
 				ttl := Tick(rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "ttl"))
 				sent := 0
 				if q.Empty() {
 					sent = rapid.IntRange(0, len(f)-1).Draw(t, "sent")
 				}
 				s := NewShared(f, nil)
-				switch err := q.AppendShared(c, s, sent, now, ttl); {
+				var err error
+				if rapid.Bool().Draw(t, "headed") {
+					head, rest := behead(t, f)
+					s = NewShared(rest, nil)
+					err = q.AppendHeaded(c, head, s, sent, now, ttl)
+				} else {
+					err = q.AppendShared(c, s, sent, now, ttl)
+				}
+				switch {
 				case err != nil:
 					t.Fatal(err)
 				case ttl == 0:
