@@ -3,11 +3,8 @@ package gateway
 import (
 	"github.com/gobwas/ws"
 
-	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
-	"sluice/metrics"
-	"sluice/session"
 )
 
 // message sends a message of c to its upstream and, if it has an answer at
@@ -28,22 +25,26 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 		ev.User, ev.Subprotocol, ev.State = c.who.User, c.subprotocol(), c.upstreamState()
 	}
 	l.event = ev
+	c.asked = ev.Type
 	r, inline := hs.upstream.Send(&l.event, l)
 	if inline {
-		l.heard(c, ev.Type, r)
+		l.heard(c, r)
 		return
 	}
 	c.Hold(engine.HoldEvent)
-	c.asked = ev.Type
 }
 
-// heard takes a reply, whenever it comes. The caller flushes.
-func (l *loop) heard(c *client, to upstream.Type, r upstream.Reply) {
-	if to == upstream.Connect {
+// heard takes a reply to what c has asked, whenever it comes. The caller flushes.
+// It is false when c has to wait on until all of the reply has happened.
+func (l *loop) heard(c *client, r upstream.Reply) (done bool) {
+	switch c.asked {
+	case upstream.Connect:
 		l.decided(c, r)
-		return
+	case upstream.Disconnected: // nobody is there for whom it could mean something
+	default:
+		return l.reply(c, r)
 	}
-	l.reply(c, r)
+	return true
 }
 
 // answered takes a reply that came late.
@@ -54,15 +55,18 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	c.Release(engine.HoldEvent)
 	if c.State() == engine.Gone {
 		if c.Upgraded() {
-			if l.heard(c, c.asked, r); l.carryOn(c) {
+			if !l.heard(c, r) || l.carryOn(c) {
 				return
 			}
 		}
 		l.orphanAnswered(c, r)
 		return
 	}
-	l.heard(c, c.asked, r)
+	done := l.heard(c, r)
 	l.Flush(c.Stream)
+	if !done {
+		return
+	}
 	if p, ok := l.partings[c]; ok {
 		l.partFrom(c, p)
 	}
@@ -70,48 +74,6 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	if c.Connected() {
 		l.Resume(c.Stream)
 	}
-}
-
-// reply does to c what its upstream answered. The caller flushes.
-func (l *loop) reply(c *client, r upstream.Reply) {
-	if r.State != nil {
-		c.remember(*r.State)
-	}
-	if r.Send.Op != 0 {
-		l.tell(c, &r.Send)
-	}
-	if r.Close.Code != 0 {
-		l.closeFor(c, r.Close)
-	}
-}
-
-// tell sends c, in its own callback, what its upstream has answered.
-func (l *loop) tell(c *client, m *delivery.Send) {
-	if c.State() == engine.Open {
-		l.Write(c.Stream, m.Op, m.Data)
-		return
-	}
-	l.metrics.Sent(c.hub.metrics, len(m.Data))
-	l.Dropped(c.Stream, metrics.DropClosing, 1)
-}
-
-// closeFor closes c, in its own callback, as its upstream has answered.
-func (l *loop) closeFor(c *client, a delivery.Close) {
-	if c.State() == engine.Open {
-		l.close(c, a.Status(), closedByUpstream(a), a.Reason)
-		return
-	}
-	l.forsake(c, metrics.DiscardUpstream)
-}
-
-func closedByUpstream(a delivery.Close) metrics.Reason {
-	switch a.Code {
-	case ws.StatusInternalServerError:
-		return metrics.ReasonUpstreamFailed
-	case session.StatusTryAgainLater:
-		return metrics.ReasonUpstreamOverload
-	}
-	return metrics.ReasonBackend
 }
 
 // orphanAnswered frees the slot of a client whose socket is closed and whose

@@ -12,18 +12,19 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
+	"sluice/gateway/upstream"
 )
 
 // peopled starts a node of that many loops with at least two clients on each,
 // and returns them by loop.
-func peopled(t *testing.T, loops int, edit func(*config.Config)) (*node, [][]*peer) {
+func peopled(t *testing.T, loops int, edit func(*config.Config), upstreams ...upstream.Upstream) (*node, [][]*peer) {
 	t.Helper()
 	n := start(t, func(cfg *config.Config) {
 		cfg.Loops = loops
 		if edit != nil {
 			edit(cfg)
 		}
-	})
+	}, upstreams...)
 	peers := make([][]*peer, loops)
 	for short := true; short; {
 		p := n.dial()

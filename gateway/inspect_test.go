@@ -108,6 +108,7 @@ func (n *node) left() string {
 			see("slots", float64(l.Counts().Used))
 			see("timers", float64(l.Counts().Timers))
 			see("closes that wait", float64(len(l.partings)))
+			see("replies that wait", float64(len(l.withheld)))
 			see("remains", float64(l.remains.Len()+l.Counts().Skimmed))
 			see("stalled clients", float64(l.Counts().Stalled))
 		})

@@ -35,6 +35,7 @@ type loop struct {
 
 	petitions map[*client]*petition          // who waits for a verdict
 	partings  map[*client]parting            // closes that wait for an answer
+	withheld  map[*mailbox][]withheld        // replies that wait for room, by whose; nil: the budget's
 	remains   ordered.Map[*client, *remains] // of sessions that have ended
 	traced    map[*client]*trace.Span        // handshakes under way whose head is known; nil: nothing is traced
 	drain     *drain                         // nil while serving
@@ -54,6 +55,7 @@ func newLoop(g *Gateway, index int, sys netpoll.System, listeners []engine.Liste
 
 		petitions: make(map[*client]*petition),
 		partings:  make(map[*client]parting),
+		withheld:  make(map[*mailbox][]withheld),
 	}
 	if g.tracer != nil {
 		l.traced = make(map[*client]*trace.Span)
@@ -191,6 +193,9 @@ func (l *loop) Ticked() {
 	}
 	if l.Thirsty() {
 		l.quench()
+	}
+	if len(l.withheld[nil]) > 0 {
+		l.retryWithheld(nil)
 	}
 	if l.drain != nil {
 		l.drainTick()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,9 @@ type mailbox struct {
 	in     []letter
 	closed bool
 	bytes  atomic.Int64 // of pushes in it and in out; read without the lock
+
+	waiters []*loop     // that hold clients until there is room
+	wanted  atomic.Bool // there are some; read without the lock
 
 	out  []letter // the loop's own: what it is working off
 	next int
@@ -150,8 +154,38 @@ func (m *mailbox) swap() bool {
 	return true
 }
 
-// delivered says that a push of that size has left the mailbox.
-func (m *mailbox) delivered(size int) { m.bytes.Add(-int64(size)) }
+// delivered says that a push of that size has left the mailbox. It wakes who
+// waits for room.
+func (m *mailbox) delivered(size int) {
+	m.bytes.Add(-int64(size))
+	if !m.wanted.Load() {
+		return
+	}
+	m.mu.Lock()
+	waiters := m.waiters
+	m.waiters = nil
+	m.wanted.Store(false)
+	m.mu.Unlock()
+	for _, l := range waiters {
+		l.retryWithheld(m)
+	}
+}
+
+// await has waiter told once when something has left the mailbox. It reports
+// whether there is room for size bytes already: what has left before may have
+// told nobody.
+func (m *mailbox) await(waiter *loop, size int, most int64) (now bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false // the node ends, and the waiter with it
+	}
+	if !slices.Contains(m.waiters, waiter) {
+		m.waiters = append(m.waiters, waiter)
+	}
+	m.wanted.Store(true)
+	return m.bytes.Load()+int64(size) <= most
+}
 
 // close refuses further letters.
 func (m *mailbox) close() {

@@ -1,5 +1,5 @@
 // Package delivery says what can happen to the sessions of a hub: whom is meant
-// ([Target]), and what is to happen to them ([Action]).
+// ([Target]), and what is to happen to them ([Action]); both are an [Effect].
 // It is one vocabulary, whoever speaks it: the data plane reads it from
 // requests, an upstream answers events with it, and the gateway carries it out.
 //
@@ -83,6 +83,13 @@ func (c Close) Status() ws.StatusCode {
 		return ws.StatusNormalClosure
 	}
 	return c.Code
+}
+
+// Effect is an action and whom it is for.
+type Effect struct {
+	// Target, if nil, is the session itself whose event has the effect.
+	Target *Target
+	Action Action
 }
 
 // Permission is what the client of a subprotocol may do.

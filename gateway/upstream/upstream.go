@@ -96,13 +96,18 @@ type Request struct {
 // fields. The zero Reply says that the event was taken and nothing happens.
 //
 // What nearly all answers consist of has a field of its own, so that it needs
-// no memory beside its data. Answers to Connect send and close nothing: there
-// is no session yet.
+// no memory beside its data. Answers to Connect have no effects but a state:
+// there is no session yet.
 type Reply struct {
 	// State, if not nil, is what the session's next events carry as theirs.
 	State *delivery.State
 	// Send, unless its Op is zero, is a message for the client.
 	Send delivery.Send
+	// Effects are what else happens, in their order, to the session and to others
+	// of its hub; which hub a Target names does not matter. There may be no room
+	// for what others are sent: then nothing more of the reply happens before
+	// there is, and the session's next event waits for it.
+	Effects []delivery.Effect
 	// Close, unless its Code is zero, ends the session: with 1011 when the
 	// upstream refused or failed, and with 1013 when it is overloaded.
 	Close delivery.Close

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
+	"sluice/gateway/upstream"
+	"sluice/session"
+)
+
+// withheld is what is left of a reply that was refused, because others get
+// something of it for which there is no room now. Its session waits on as if the
+// event were not answered, and goes on when it is published.
+//
+// What had no room wakes it: a mailbox tells the loops that wait when something
+// has left it, and the tick tries again what found no room in the node's budget.
+// Of those that wait for the same, the first is the first to be tried again.
+type withheld struct {
+	to   session.Ref
+	rest upstream.Reply // its first effect was refused
+	size int            // the room that it needs in each mailbox
+}
+
+// withhold has c wait until there is room for o, which the first effect of rest
+// is. It is false, and the session ends, if no mailbox will ever have that much:
+// then its upstream has failed.
+func (l *loop) withhold(c *client, o *order, rest upstream.Reply) bool {
+	if int64(o.size) > l.g.settings.Load().mailbox {
+		l.closeFor(c, delivery.Close{Code: ws.StatusInternalServerError})
+		return false
+	}
+	c.Hold(engine.HoldEvent)
+	l.queue(o, withheld{c.Ref(), rest, o.size})
+	return true
+}
+
+// queue puts w at the end of those that wait for the room that o did not find.
+func (l *loop) queue(o *order, w withheld) {
+	l.withheld[o.lacks] = append(l.withheld[o.lacks], w)
+	l.awaitRoom(o.lacks)
+}
+
+// awaitRoom sees to it that what waits for room in m is tried again; if m is nil,
+// for the budget, the tick does.
+func (l *loop) awaitRoom(m *mailbox) {
+	waiting := l.withheld[m]
+	if m != nil && len(waiting) > 0 && m.await(l, waiting[0].size, l.g.settings.Load().mailbox) {
+		l.retryWithheld(m)
+	}
+}
+
+// retryWithheld has the loop publish what waits for room in m. Any goroutine.
+func (l *loop) retryWithheld(m *mailbox) {
+	l.post(letter{run: func(l *loop) bool { return l.publishWithheld(m) }}, 0)
+}
+
+// publishWithheld publishes what waits for room in m, one after the other, until
+// there is none, and is false if the slice of time was over before.
+func (l *loop) publishWithheld(m *mailbox) (done bool) {
+	waiting := l.withheld[m]
+	delete(l.withheld, m)
+	begin := l.Micros()
+	for done = true; len(waiting) > 0 && done; waiting = waiting[1:] {
+		if !l.publishAgain(waiting[0], m) {
+			break
+		}
+		done = l.Since(begin) <= slice
+	}
+	// Some may have come to wait for the same meanwhile.
+	if waiting = append(waiting, l.withheld[m]...); len(waiting) > 0 {
+		l.withheld[m] = waiting
+	}
+	if done {
+		l.awaitRoom(m)
+	}
+	return done
+}
+
+// publishAgain goes on with a session that waits for room in m, and is false if
+// there is still none there. It may lack it somewhere else now.
+func (l *loop) publishAgain(w withheld, m *mailbox) (ok bool) {
+	c := l.find(w.to)
+	if c == nil {
+		return true
+	}
+	ok = true // also after a panic: then the session has ended
+	defer l.Guard(c.Stream)
+	e := w.rest.Effects[0]
+	o := newOrder(c.hub, *e.Target, e.Action)
+	o.again = true
+	if _, err := l.g.publish(o); err != nil {
+		if o.lacks == m {
+			return false
+		}
+		l.queue(o, w)
+		return true
+	}
+	w.rest.Effects = w.rest.Effects[1:]
+	l.answered(c, w.rest)
+	return true
+}
