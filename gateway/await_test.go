@@ -14,6 +14,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/engine"
+	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
 )
 
@@ -96,61 +97,59 @@ func (n *node) asking() int {
 }
 
 func TestTokensOfKnownKeysDoNotWaitBehindUnknownOnes(t *testing.T) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprint(loops, " loops"), func(t *testing.T) {
-			t.Parallel() // it mostly waits
-			n, i := hung(t, loops, 4096)
-			const unknown = 300 // more than are verified beside the loops at a time
-			var waiting []*peer
-			// A machine that is too slow to bring them all within one fetch gets another chance.
-			for attempt := 0; ; attempt++ {
-				i.refetch(n, loops, 4096, "EdDSA", []string{"RS256", "ES256"}[attempt%2])
-				for k := range unknown {
-					p := n.connect()
-					p.say(request("/", "Authorization: Bearer "+i.signed(t, "https://corp.example", fmt.Sprint("unknown-", k))))
-					waiting = append(waiting, p)
-				}
-				if attempt == 9 {
-					t.Fatal("they never waited together")
-				}
-				until := time.Now().Add(3 * time.Second)
-				for n.asking() < unknown && time.Now().Before(until) {
-					time.Sleep(time.Millisecond)
-				}
-				if n.asking() >= unknown {
-					break
-				}
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		t.Parallel() // it mostly waits
+		n, i := hung(t, loops, 4096)
+		const unknown = 300 // more than are verified beside the loops at a time
+		var waiting []*peer
+		// A machine that is too slow to bring them all within one fetch gets another chance.
+		for attempt := 0; ; attempt++ {
+			i.refetch(n, loops, 4096, "EdDSA", []string{"RS256", "ES256"}[attempt%2])
+			for k := range unknown {
+				p := n.connect()
+				p.say(request("/", "Authorization: Bearer "+i.signed(t, "https://corp.example", fmt.Sprint("unknown-", k))))
+				waiting = append(waiting, p)
 			}
-			for range 20 {
-				for name, token := range map[string]string{
-					"known":          i.token(t, "ann"),
-					"another issuer": i.others.signed(t, "https://others.example", "1"),
-					"access key":     n.tokenFor(auth.ClientClaims{User: "ann"}),
-				} {
-					p := n.connect()
-					p.say(request("/", "Authorization: Bearer "+token))
-					if resp, err := http.ReadResponse(p.r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-						t.Errorf("%s: %v, %v", name, resp, err)
-					}
-					p.Close()
-				}
+			if attempt == 9 {
+				t.Fatal("they never waited together")
 			}
-			for _, p := range waiting {
-				p.wantNoKeySet()
+			until := time.Now().Add(3 * time.Second)
+			for n.asking() < unknown && time.Now().Before(until) {
+				time.Sleep(time.Millisecond)
+			}
+			if n.asking() >= unknown {
+				break
+			}
+		}
+		for range 20 {
+			for name, token := range map[string]string{
+				"known":          i.token(t, "ann"),
+				"another issuer": i.others.signed(t, "https://others.example", "1"),
+				"access key":     n.tokenFor(auth.ClientClaims{User: "ann"}),
+			} {
+				p := n.connect()
+				p.say(request("/", "Authorization: Bearer "+token))
+				if resp, err := http.ReadResponse(p.r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+					t.Errorf("%s: %v, %v", name, resp, err)
+				}
 				p.Close()
 			}
-			n.settled()
-			if got := n.metric("sluice_handshakes_total", "result=overloaded"); got != 0 {
-				t.Errorf("%v are counted as overloaded", got)
-			}
-			if got, want := n.metric("sluice_handshakes_total", "result=key_set"), float64(len(waiting)); got != want {
-				t.Errorf("%v are counted, want %v", got, want)
-			}
-			if got, want := n.metric("sluice_auth_failures_total", "reason=keys"), float64(len(waiting)); got != want {
-				t.Errorf("%v failures are counted, want %v", got, want)
-			}
-		})
-	}
+		}
+		for _, p := range waiting {
+			p.wantNoKeySet()
+			p.Close()
+		}
+		n.settled()
+		if got := n.metric("sluice_handshakes_total", "result=overloaded"); got != 0 {
+			t.Errorf("%v are counted as overloaded", got)
+		}
+		if got, want := n.metric("sluice_handshakes_total", "result=key_set"), float64(len(waiting)); got != want {
+			t.Errorf("%v are counted, want %v", got, want)
+		}
+		if got, want := n.metric("sluice_auth_failures_total", "reason=keys"), float64(len(waiting)); got != want {
+			t.Errorf("%v failures are counted, want %v", got, want)
+		}
+	})
 }
 
 // wantNoKeySet wants the answer that is true: it can be had later, perhaps.

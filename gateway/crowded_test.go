@@ -9,34 +9,33 @@ import (
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
+	"sluice/gateway/gatewaytest"
 	"sluice/session"
 )
 
 // While so much is buffered that no newcomers are taken, holders are closed:
 // nobody can keep newcomers out by holding a little less than everything.
 func TestHoldersCannotKeepNewcomersOut(t *testing.T) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
-			n := start(t, func(cfg *config.Config) {
-				cfg.Loops = loops
-				cfg.Limits.Buffered = 16 * config.MiB
-				cfg.Limits.MessageAge = config.Duration(2 * patience)
-			})
-			begun := session.AppendMasked(nil, ws.OpBinary, make([]byte, 200<<10), testMask)[:30<<10]
-			var holders []*peer
-			for range 32 {
-				p := n.dial()
-				p.send(begun)
-				holders = append(holders, p)
-			}
-			n.crowd(32)
-			n.dial().Close()
-			for _, p := range holders {
-				p.Close()
-			}
-			n.settled()
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		n := start(t, func(cfg *config.Config) {
+			cfg.Loops = loops
+			cfg.Limits.Buffered = 16 * config.MiB
+			cfg.Limits.MessageAge = config.Duration(2 * patience)
 		})
-	}
+		begun := session.AppendMasked(nil, ws.OpBinary, make([]byte, 200<<10), testMask)[:30<<10]
+		var holders []*peer
+		for range 32 {
+			p := n.dial()
+			p.send(begun)
+			holders = append(holders, p)
+		}
+		n.crowd(32)
+		n.dial().Close()
+		for _, p := range holders {
+			p.Close()
+		}
+		n.settled()
+	})
 }
 
 // crowd waits until that many clients hold something, and makes them hold nearly

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/plainhttp"
 )
 
@@ -59,17 +60,15 @@ func (n *node) plain() *plainhttp.Server { return n.http.(*plainhttp.Server) }
 
 // onLoops runs a test on one loop and on four.
 func onLoops(t *testing.T, edit func(*config.Config), test func(*testing.T, *node)) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
-			test(t, start(t, func(cfg *config.Config) {
-				cfg.Loops = loops
-				withAPIKey(cfg)
-				if edit != nil {
-					edit(cfg)
-				}
-			}))
-		})
-	}
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		test(t, start(t, func(cfg *config.Config) {
+			cfg.Loops = loops
+			withAPIKey(cfg)
+			if edit != nil {
+				edit(cfg)
+			}
+		}))
+	})
 }
 
 // What is malformed is refused in the same way wherever it comes on a

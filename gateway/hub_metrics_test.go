@@ -10,45 +10,44 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/config"
+	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
 	"sluice/session"
 )
 
 // Two hubs; what goes wrong in one is not told of the other.
 func TestWhatHappensIsCountedForItsHub(t *testing.T) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("loops=%d", loops), func(t *testing.T) {
-			t.Parallel() // it mostly waits
-			n := start(t, func(cfg *config.Config) {
-				cfg.Loops = loops
-				cfg.Limits.ControlRate, cfg.Limits.ControlBurst = 1, 1
-				cfg.Limits.Message = 100
-				cfg.Hubs["chat"] = config.Hub{Paths: []string{"/chat"}, Upstream: config.Upstream{URL: "echo:"}, Anonymous: true, Origins: []string{"https://app.example"}}
-			})
-			n.chatter("/chat")
-			n.refusals()
-			counted := func(name string, want float64, labels ...string) {
-				t.Helper()
-				eventually(t, fmt.Sprintf("%s%v is %v", name, labels, want), func() bool { return n.metric(name, labels...) == want })
-			}
-			counted("sluice_handshakes_total", 2, "hub=chat", "result=ok")
-			counted("sluice_handshakes_total", 1, "hub=chat", "result=origin")
-			counted("sluice_handshakes_total", 1, "hub=", "result=not_found")
-			counted("sluice_handshakes_total", 1, "hub=", "result=bad_request")
-			counted("sluice_rate_limited_total", 1, "hub=chat")
-			counted("sluice_connections_closed_total", 1, "hub=chat", "reason=control_rate")
-			counted("sluice_connections_closed_total", 1, "hub=chat", "reason=message_too_big")
-			if in, out := n.metric("sluice_received_bytes_total", "hub=chat"), n.metric("sluice_sent_bytes_total", "hub=chat"); in < 100 || out < 200 {
-				t.Errorf("%v bytes in, %v out", in, out)
-			}
-			if n.metric("sluice_received_bytes_total", "hub=") == 0 || n.metric("sluice_sent_bytes_total", "hub=") == 0 {
-				t.Error("the bytes of the refused are not counted")
-			}
-			for _, name := range []string{"handshakes_total", "rate_limited_total", "connections_closed_total", "received_bytes_total", "sent_bytes_total"} {
-				counted("sluice_"+name, 0, "hub=default")
-			}
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		t.Parallel() // it mostly waits
+		n := start(t, func(cfg *config.Config) {
+			cfg.Loops = loops
+			cfg.Limits.ControlRate, cfg.Limits.ControlBurst = 1, 1
+			cfg.Limits.Message = 100
+			cfg.Hubs["chat"] = config.Hub{Paths: []string{"/chat"}, Upstream: config.Upstream{URL: "echo:"}, Anonymous: true, Origins: []string{"https://app.example"}}
 		})
-	}
+		n.chatter("/chat")
+		n.refusals()
+		counted := func(name string, want float64, labels ...string) {
+			t.Helper()
+			eventually(t, fmt.Sprintf("%s%v is %v", name, labels, want), func() bool { return n.metric(name, labels...) == want })
+		}
+		counted("sluice_handshakes_total", 2, "hub=chat", "result=ok")
+		counted("sluice_handshakes_total", 1, "hub=chat", "result=origin")
+		counted("sluice_handshakes_total", 1, "hub=", "result=not_found")
+		counted("sluice_handshakes_total", 1, "hub=", "result=bad_request")
+		counted("sluice_rate_limited_total", 1, "hub=chat")
+		counted("sluice_connections_closed_total", 1, "hub=chat", "reason=control_rate")
+		counted("sluice_connections_closed_total", 1, "hub=chat", "reason=message_too_big")
+		if in, out := n.metric("sluice_received_bytes_total", "hub=chat"), n.metric("sluice_sent_bytes_total", "hub=chat"); in < 100 || out < 200 {
+			t.Errorf("%v bytes in, %v out", in, out)
+		}
+		if n.metric("sluice_received_bytes_total", "hub=") == 0 || n.metric("sluice_sent_bytes_total", "hub=") == 0 {
+			t.Error("the bytes of the refused are not counted")
+		}
+		for _, name := range []string{"handshakes_total", "rate_limited_total", "connections_closed_total", "received_bytes_total", "sent_bytes_total"} {
+			counted("sluice_"+name, 0, "hub=default")
+		}
+	})
 }
 
 // chatter opens a session that pings too often, and one that says too much.

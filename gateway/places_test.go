@@ -12,6 +12,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
 	"sluice/gateway/engine"
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/session"
 )
@@ -59,51 +60,49 @@ func (b *bouncer) Close(context.Context) int {
 // accepts gets in, while clients come and go in every way.
 func TestUpstreamAcceptsNoMoreClientsThanThereArePlaces(t *testing.T) {
 	const places, visitors, visits = 3, 12, 40
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
-			b := &bouncer{
-				inside: make(map[session.Ref]bool), accepted: make(map[string]bool),
-				wait: func() { time.Sleep(time.Millisecond) }, // for the others to come meanwhile
-			}
-			n := start(t, func(cfg *config.Config) {
-				withUpstream(cfg)
-				cfg.Loops = loops
-				cfg.Limits.Connections = places
-			}, b)
-			var clients sync.WaitGroup
-			var mu sync.Mutex
-			var entered, refused int
-			for v := range visitors {
-				clients.Go(func() {
-					for i := range visits {
-						id := fmt.Sprint(v, "-", i)
-						status := n.visit(t, "/?id="+id, (v+i)%4 == 0, i%2 == 0)
-						b.mu.Lock()
-						if status == http.StatusServiceUnavailable && b.accepted[id] {
-							t.Errorf("client %s was refused after the upstream had accepted it", id)
-						}
-						b.mu.Unlock()
-						mu.Lock()
-						switch status {
-						case http.StatusSwitchingProtocols:
-							entered++
-						case http.StatusServiceUnavailable:
-							refused++
-						}
-						mu.Unlock()
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
+		b := &bouncer{
+			inside: make(map[session.Ref]bool), accepted: make(map[string]bool),
+			wait: func() { time.Sleep(time.Millisecond) }, // for the others to come meanwhile
+		}
+		n := start(t, func(cfg *config.Config) {
+			withUpstream(cfg)
+			cfg.Loops = loops
+			cfg.Limits.Connections = places
+		}, b)
+		var clients sync.WaitGroup
+		var mu sync.Mutex
+		var entered, refused int
+		for v := range visitors {
+			clients.Go(func() {
+				for i := range visits {
+					id := fmt.Sprint(v, "-", i)
+					status := n.visit(t, "/?id="+id, (v+i)%4 == 0, i%2 == 0)
+					b.mu.Lock()
+					if status == http.StatusServiceUnavailable && b.accepted[id] {
+						t.Errorf("client %s was refused after the upstream had accepted it", id)
 					}
-				})
-			}
-			clients.Wait()
-			n.settled()
-			if b.most > places || len(b.inside) != 0 {
-				t.Errorf("the upstream had let in %d at a time, of %d places; %d are left", b.most, places, len(b.inside))
-			}
-			if b.most < places || entered == 0 || refused == 0 {
-				t.Errorf("%d at a time, %d entered, %d refused: nothing was tested", b.most, entered, refused)
-			}
-		})
-	}
+					b.mu.Unlock()
+					mu.Lock()
+					switch status {
+					case http.StatusSwitchingProtocols:
+						entered++
+					case http.StatusServiceUnavailable:
+						refused++
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		clients.Wait()
+		n.settled()
+		if b.most > places || len(b.inside) != 0 {
+			t.Errorf("the upstream had let in %d at a time, of %d places; %d are left", b.most, places, len(b.inside))
+		}
+		if b.most < places || entered == 0 || refused == 0 {
+			t.Errorf("%d at a time, %d entered, %d refused: nothing was tested", b.most, entered, refused)
+		}
+	})
 }
 
 // visit comes and goes, before an answer if the visitor is impatient, and with

@@ -8,11 +8,12 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
 )
 
 func TestOwnerHearsOfAWholeVisit(t *testing.T) {
-	eachLoops(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		o := open(t, loops, nil)
 		g := o.connect(loops - 1)
 		g.say(request("/in")[:20])
@@ -260,7 +261,7 @@ func TestWithoutRoomWhoWaitsLongestGoes(t *testing.T) {
 // A socket that is taken away has a slot no more, and can come back, to another
 // engine too, with what was read of it.
 func TestSocketIsTakenAndComesBack(t *testing.T) {
-	eachLoops(t, func(t *testing.T, loops int) {
+	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		o := open(t, loops, nil)
 		g := o.connect(0)
 		g.say(request("/away"))

@@ -304,10 +304,3 @@ func (o *inn) wantHeard(s string) {
 		o.t.Fatalf("the owner heard %q, want %q", got, s)
 	}
 }
-
-// eachLoops runs f with one engine and with four.
-func eachLoops(t *testing.T, f func(*testing.T, int)) {
-	for _, loops := range []int{1, 4} {
-		t.Run(fmt.Sprint(loops), func(t *testing.T) { f(t, loops) })
-	}
-}

@@ -16,14 +16,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/gateway/handshake"
 	"sluice/metrics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of a test. It is no part of what is tested.
-const patience = 20 * time.Second
+const patience = gatewaytest.Patience
 
 // under is a server under test, and who gives it sockets.
 type under struct {
@@ -144,15 +144,6 @@ func (p *peer) wantEnd() {
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 func hello(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "hello %s", r.URL.Path) }
 
 // get is a request for a path.
@@ -175,7 +166,7 @@ func TestRequestsAreAnsweredFromWhatWasReadAndWhatComes(t *testing.T) {
 		p.want(200, "hello /c")
 		p.Close()
 	}
-	eventually(t, "all places are free", func() bool { return u.Count() == 0 })
+	gatewaytest.Eventually(t, "all places are free", func() bool { return u.Count() == 0 })
 }
 
 // All that was read and not answered goes back with the socket, and nothing else.
@@ -207,7 +198,7 @@ func TestAnUpgradeGoesBackWithWhatCameBehind(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "all places are free", func() bool { return u.Count() == 0 })
+	gatewaytest.Eventually(t, "all places are free", func() bool { return u.Count() == 0 })
 }
 
 func TestLimitsInForceHoldForTheNextHead(t *testing.T) {
@@ -265,7 +256,7 @@ func TestBackendsKeepThreeQuarters(t *testing.T) {
 		kept = append(kept, p)
 	}
 	kept[3].wantEnd()
-	eventually(t, "the last has left its place", func() bool { return u.Count() == 3 })
+	gatewaytest.Eventually(t, "the last has left its place", func() bool { return u.Count() == 3 })
 	u.limits.Store(&Limits{Conns: 3, Head: 8 << 10, Fields: 64, HeadTime: time.Minute})
 	if p, _ := u.connect(get("/a")); p != nil {
 		t.Error("a newcomer is taken where there is no place")
@@ -279,7 +270,7 @@ func TestASocketThatIsLostFreesItsPlace(t *testing.T) {
 	if !u.Offer(&socket{under: u, tcp: mine, broken: errors.New("lost")}, nil) {
 		t.Fatal("it is not taken")
 	}
-	eventually(t, "its place is free", func() bool { return u.Count() == 0 })
+	gatewaytest.Eventually(t, "its place is free", func() bool { return u.Count() == 0 })
 	p, _ := u.connect(get("/a"))
 	p.want(200, "hello /a")
 }
@@ -369,5 +360,5 @@ func TestABodyThatIsNotReadEndsTheConnection(t *testing.T) {
 		t.Error("the connection is to be kept")
 	}
 	p.wantEnd()
-	eventually(t, "its place is free", func() bool { return u.Count() == 0 })
+	gatewaytest.Eventually(t, "its place is free", func() bool { return u.Count() == 0 })
 }
