@@ -2,6 +2,7 @@ package netpoll
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -42,6 +43,9 @@ func (s *linux) Close(c *Conn) error                 { return c.Close() }
 func (s *linux) Reset(c *Conn) error                 { return c.Reset() }
 
 func (s *linux) Writev(c Conn, bufs [][]byte) (int, error) { return c.Writev(bufs, &s.vector) }
+
+func (s *linux) Connect(addr netip.AddrPort) (Conn, error) { return Connect(addr) }
+func (s *linux) Failure(c Conn) error                      { return c.Failure() }
 
 func (s *linux) Add(fd int, ev Event, cb func(Event)) error { return s.poller.Add(fd, ev, cb) }
 func (s *linux) Mod(fd int, ev Event) error                 { return s.poller.Mod(fd, ev) }

@@ -1,6 +1,9 @@
 package netpoll
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // System is the operating system as one loop sees it: the sockets of its connections, a poller, a doorbell, a tick and a
 // clock. [NewSystem] returns the real one; package netpolltest has one in memory, whose time is virtual and whose
@@ -16,6 +19,9 @@ type System interface {
 	CloseWrite(c Conn) error
 	Close(c *Conn) error
 	Reset(c *Conn) error
+	// Connect is what the function of that name is, and Failure what the method of [Conn] is.
+	Connect(addr netip.AddrPort) (Conn, error)
+	Failure(c Conn) error
 
 	// Add, Mod and Del are what the methods of [Poller] are.
 	Add(fd int, ev Event, cb func(Event)) error

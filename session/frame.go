@@ -61,6 +61,33 @@ func AppendMasked(dst []byte, op ws.OpCode, payload []byte, mask [4]byte) []byte
 	return dst
 }
 
+// AppendAllMasked appends the unmasked frames, each as a client sends it: masked,
+// with a key of its own, which key returns and nobody must be able to foresee
+// (RFC 6455 §5.3).
+func AppendAllMasked(dst, frames []byte, key func() [4]byte) []byte {
+	for len(frames) > 0 {
+		size, ok := frameSize(frames)
+		if !ok || size <= 0 || size > len(frames) {
+			panic("session: what is to be masked is no whole frame")
+		}
+		header := 2
+		switch frames[1] & lengthBits {
+		case length16:
+			header = 4
+		case length64:
+			header = 10
+		}
+		mask := key()
+		dst = append(dst, frames[0], frames[1]|maskBit)
+		dst = append(append(dst, frames[2:header]...), mask[:]...)
+		start := len(dst)
+		dst = append(dst, frames[header:size]...)
+		ws.Cipher(dst[start:], mask, 0)
+		frames = frames[size:]
+	}
+	return dst
+}
+
 // isMessage reports whether a frame whose first byte is b carries a message of
 // ours, which is one frame always, and no control frame.
 func isMessage(b byte) bool {
@@ -68,8 +95,8 @@ func isMessage(b byte) bool {
 	return op == ws.OpText || op == ws.OpBinary
 }
 
-// Messages returns how many of the messages in p, which begins with an unmasked
-// frame, do not end within its first sent bytes.
+// Messages returns how many of the messages in p, which begins with a frame,
+// do not end within its first sent bytes.
 func Messages(p []byte, sent int) (n int) {
 	for at := 0; at < len(p); {
 		first := p[at]
@@ -84,7 +111,7 @@ func Messages(p []byte, sent int) (n int) {
 	return n
 }
 
-// frameSize returns the size of the unmasked frame at the front of b, and
+// frameSize returns the size of the frame at the front of b, and
 // false if b ends inside its header.
 func frameSize(b []byte) (size int, ok bool) {
 	if len(b) < 2 {
@@ -103,5 +130,9 @@ func frameSize(b []byte) (size int, ok bool) {
 		}
 		n = int(binary.BigEndian.Uint64(b[2:]))
 	}
-	return HeaderSize(n) + n, true
+	size = HeaderSize(n) + n
+	if b[1]&maskBit != 0 {
+		size += 4
+	}
+	return size, true
 }

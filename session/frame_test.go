@@ -100,3 +100,33 @@ func readFrame(r io.Reader) (f ws.Frame, err error) {
 	_, err = io.ReadFull(r, f.Payload)
 	return f, err
 }
+
+// What is masked all at once is what was masked one by one, and is counted as
+// the same messages.
+func TestAllFramesAreMaskedEachWithItsKey(t *testing.T) {
+	var frames, want []byte
+	keys, next := [][4]byte{}, byte(0)
+	for _, n := range []int{0, 1, 125, 126, 65535, 65536, 100_000} {
+		op := ws.OpBinary
+		if n == 125 {
+			op = ws.OpPing
+		}
+		payload := bytes.Repeat([]byte{byte(n)}, n)
+		next++
+		key := [4]byte{next, 2, 3, 4}
+		keys = append(keys, key)
+		frames = AppendFrame(frames, op, payload)
+		want = AppendMasked(want, op, payload, key)
+	}
+	left := keys
+	got := AppendAllMasked([]byte("before"), frames, func() (k [4]byte) {
+		k, left = left[0], left[1:]
+		return k
+	})
+	if !bytes.Equal(got, append([]byte("before"), want...)) {
+		t.Error("it is not the same")
+	}
+	if a, b := Messages(frames, 0), Messages(want, 0); a != 6 || b != 6 {
+		t.Errorf("%d messages, and %d when they are masked", a, b)
+	}
+}

@@ -31,12 +31,13 @@ type end struct {
 	other *end
 	list  []*entry
 
-	failed   error // what the next call is told, once: ECONNRESET
-	dead     bool  // it was reset, or has reset
-	closed   bool
-	wantRoom bool // a write did not find all the room that it wanted
-	vanished bool // nothing reaches it any more, nor comes from it
-	heard    func()
+	failed     error // what the next call is told, once: ECONNRESET
+	dead       bool  // it was reset, or has reset
+	closed     bool
+	wantRoom   bool // a write did not find all the room that it wanted
+	connecting bool // its SYN is not answered
+	vanished   bool // nothing reaches it any more, nor comes from it
+	heard      func()
 }
 
 // connect returns the two ends of a new connection.
@@ -53,6 +54,9 @@ func (e *end) watchers() *[]*entry { return &e.list }
 
 // ready is what epoll reports of the socket (tcp_poll in the kernel).
 func (e *end) ready() (ev netpoll.Event) {
+	if e.connecting {
+		return 0
+	}
 	if len(e.in.arrived) > 0 || e.in.finArrived || e.dead {
 		ev |= netpoll.In
 	}

@@ -22,6 +22,8 @@ type World struct {
 	// Cost, if not zero, is how much time a loop may need between two readings of its clock: each reading lets some of it
 	// go by, as the seed decides.
 	Cost time.Duration
+	// Service answers the connections that loops begin; nil: nobody listens.
+	Service Service
 	// Trace, if not nil, is told everything that happens: two runs of one seed tell the same.
 	Trace func(format string, args ...any)
 
