@@ -128,7 +128,7 @@ func (m *model) begin(e *modelled, now time.Duration) error {
 	if m.closing {
 		turn = farewells
 	}
-	place := slices.Index(m.line[l], e)
+	before, inIt := m.before(e)
 	switch {
 	case e.stage == trying:
 		return fmt.Errorf("event %d is begun twice", e.number)
@@ -136,17 +136,14 @@ func (m *model) begin(e *modelled, now time.Duration) error {
 		return fmt.Errorf("event %d is begun after its end", e.number)
 	case now >= e.deadline || e.attempts == 0 && now >= e.lastTurn:
 		return fmt.Errorf("event %d is begun too late", e.number)
-	case e.at != m || place < 0:
+	case e.at != m || !inIt:
 		return fmt.Errorf("event %d is begun, which is not in line", e.number)
 	case !m.mayBegin(now):
 		return fmt.Errorf("event %d is begun, with %d under way and the breaker in state %v until %v", e.number, m.running, m.state, m.probeAt)
 	case l != turn && len(m.line[turn]) > 0:
 		return fmt.Errorf("event %d is begun, and it is the other lane's turn", e.number)
-	}
-	for _, before := range m.line[l][:place] {
-		if before.due == 0 || before.batch != e.batch || before.due != e.due {
-			return fmt.Errorf("event %d is begun before %d", e.number, before.number)
-		}
+	case before != nil:
+		return fmt.Errorf("event %d is begun before %d", e.number, before.number)
 	}
 	m.last = l
 	m.leave(e)
@@ -157,6 +154,20 @@ func (m *model) begin(e *modelled, now time.Duration) error {
 	e.stage = trying
 	e.attempts++
 	return nil
+}
+
+// before is who stands before e in its line, nil if nobody does; inIt is whether
+// e stands there. Those who have come back at the same moment stand side by side.
+func (m *model) before(e *modelled) (other *modelled, inIt bool) {
+	for _, x := range m.line[e.lane()] {
+		if x == e {
+			return other, true
+		}
+		if other == nil && (x.due == 0 || x.batch != e.batch || x.due != e.due) {
+			other = x
+		}
+	}
+	return nil, false
 }
 
 func (m *model) become(s metrics.State) {

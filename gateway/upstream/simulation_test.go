@@ -122,10 +122,14 @@ func (s *simulation) succeed() {
 	old.heir = m
 	m.schedule.Succeed()
 	for p := old.schedule.Pull(); p != nil; p = old.schedule.Pull() {
-		if e := s.events[p.Call.From.Slot]; e.stage == inLine && old.line[e.lane()][0] != e {
-			s.fail("event %d moves before %d", e.number, old.line[e.lane()][0].number)
+		e := s.events[p.Call.From.Slot]
+		if before, _ := old.before(e); before != nil {
+			s.fail("event %d moves before %d", e.number, before.number)
 		}
 		s.adopt(old, p)
+		if i := slices.IndexFunc(s.trials, func(t *trial) bool { return t.at == old }); i >= 0 && r.IntN(4) == 0 {
+			s.end(s.trials[i]) // meanwhile
+		}
 		if p := old.schedule.Begin(s.now - old.epoch); p != nil {
 			s.fail("event %d is begun where it is about to leave", p.Call.From.Slot)
 		}
