@@ -97,10 +97,10 @@ func TestConnectIsTheSameInAWorld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var work func()
-	sys.OnWake(func() { work() })
+	work := make(chan func(), 1)
+	sys.OnWake(func() { (<-work)() })
 	on := func(f func()) {
-		work = f
+		work <- f
 		sys.Wake()
 	}
 	for _, c := range []struct {

