@@ -24,7 +24,7 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 	}
 	delete(e.outlines, s)
 	e.unhold(s)
-	e.lose(s, lostAs(s.reason), e.out, 0)
+	e.lose(s, lostAs(s.reason), nil, e.out, 0)
 	e.out = e.out[:0]
 	e.wheel.Disarm(&s.timer)
 	if s.is(writing) {
@@ -80,7 +80,7 @@ func (e *Engine) Guard(s *Stream) {
 	if v == nil {
 		return
 	}
-	e.lose(s, metrics.DropGone, e.out, 0)
+	e.lose(s, metrics.DropGone, nil, e.out, 0)
 	e.Panicked(v)
 	if s.state != Vacant {
 		defer func() {

@@ -29,9 +29,16 @@ func (e *Engine) dropped(s *Stream, why metrics.Drop, n int) {
 }
 
 // lose counts the messages among the frames in p that the first sent bytes
-// do not bring to their end. It must be called while p is whole: the last words
-// that follow may overwrite it.
-func (e *Engine) lose(s *Stream, why metrics.Drop, p []byte, sent int) {
+// do not bring to their end; if there is a head, p is the rest of the one frame
+// that begins with it. It must be called while p is whole: the last words that
+// follow may overwrite it.
+func (e *Engine) lose(s *Stream, why metrics.Drop, head, p []byte, sent int) {
+	if len(head) > 0 {
+		if sent == len(head)+len(p) {
+			return
+		}
+		p, sent = head, 0
+	}
 	if s.is(upgraded) {
 		e.dropped(s, why, session.Messages(p, sent))
 	}

@@ -30,13 +30,13 @@ func (e *Engine) Flush(s *Stream) {
 		return
 	}
 	e.out = p[:0]
-	if sent, ok := e.send(s, p); !ok {
+	if sent, ok := e.send(s, nil, p); !ok {
 		before := s.queue.Len()
 		err := s.queue.Append(e.context.Pool, p, sent, e.now)
 		if err != nil && !s.is(writing) { // a frame may be under way, and must go on
 			e.context.Pool.Reserved(func() { err = s.queue.Append(e.context.Pool, p, sent, e.now) })
 		}
-		e.queued(s, p, sent, before, err)
+		e.queued(s, nil, p, sent, before, err)
 	}
 }
 
@@ -44,53 +44,76 @@ func (e *Engine) Flush(s *Stream) {
 // not take, for a time if that is not zero. Nobody has a copy of it. There must be
 // nothing to be flushed.
 func (e *Engine) SendShared(s *Stream, f *session.Shared, ttl session.Tick) {
-	if sent, ok := e.send(s, f.Bytes()); !ok {
+	e.SendHeaded(s, nil, f, ttl)
+}
+
+// SendHeaded sends s one frame: it begins with head, its header at least, which is
+// for s alone, and its rest is f. Without a head it is SendShared.
+func (e *Engine) SendHeaded(s *Stream, head []byte, f *session.Shared, ttl session.Tick) {
+	if sent, ok := e.send(s, head, f.Bytes()); !ok {
 		before := s.queue.Len()
-		err := s.queue.AppendShared(e.context.Pool, f, sent, e.now, ttl)
+		err := e.queueShared(s, head, f, sent, ttl)
 		if err != nil && !s.is(writing) {
-			e.context.Pool.Reserved(func() { err = s.queue.AppendShared(e.context.Pool, f, sent, e.now, ttl) })
+			e.context.Pool.Reserved(func() { err = e.queueShared(s, head, f, sent, ttl) })
 		}
-		e.queued(s, f.Bytes(), sent, before, err)
+		e.queued(s, head, f.Bytes(), sent, before, err)
 	}
 }
 
+func (e *Engine) queueShared(s *Stream, head []byte, f *session.Shared, sent int, ttl session.Tick) error {
+	if len(head) > 0 {
+		return s.queue.AppendHeaded(e.context.Pool, head, f, sent, e.now, ttl)
+	}
+	return s.queue.AppendShared(e.context.Pool, f, sent, e.now, ttl)
+}
+
 // send writes frames to the socket, unless others wait already. With ok false
-// what is behind the first sent bytes has to be queued.
-func (e *Engine) send(s *Stream, p []byte) (sent int, ok bool) {
+// what is behind the first sent bytes has to be queued. If there is a head, they
+// are one frame, which begins with it.
+func (e *Engine) send(s *Stream, head, p []byte) (sent int, ok bool) {
+	size := len(head) + len(p)
 	switch {
 	case !s.conn.Open() && !s.is(seated):
 		return 0, true
 	case !s.conn.Open() && !s.is(writing):
 		return 0, false
 	case !s.is(writing):
-		n, err := e.sys.Write(s.conn, p)
+		n, err := e.write(s, head, p)
 		if err != nil && err != netpoll.ErrWouldBlock {
-			e.lose(s, metrics.DropGone, p, 0)
+			e.lose(s, metrics.DropGone, head, p, 0)
 			e.Drop(s, lost(err))
 			return 0, true
 		}
 		e.metrics.SentBytes(s.class.Counts, n)
-		if n < len(p) {
+		if n < size {
 			return n, false
 		}
 		if s.state != Open {
 			s.Closing.Left()
 		}
 		return n, true
-	case s.queue.Weight()+len(p) > s.limits().Queue && s.state == Open:
-		e.lose(s, metrics.DropSlowConsumer, p, 0)
+	case s.queue.Weight()+size > s.limits().Queue && s.state == Open:
+		e.lose(s, metrics.DropSlowConsumer, head, p, 0)
 		e.Slow(s, metrics.ReasonSlowConsumerBytes)
 		return 0, true
 	}
 	return 0, false
 }
 
+// write writes to a socket for which nothing waits, with one system call.
+func (e *Engine) write(s *Stream, head, p []byte) (n int, err error) {
+	if len(head) == 0 {
+		return e.sys.Write(s.conn, p)
+	}
+	return e.sys.Writev(s.conn, append(e.pieces[:0], head, p))
+}
+
 // queued makes s wait for its socket, after what is behind the first sent bytes
-// of p was queued for it, beside before bytes; err is of the queue, which takes
-// all or nothing.
-func (e *Engine) queued(s *Stream, p []byte, sent, before int, err error) {
+// of p, with its head if it has one, was queued for it, beside before bytes; err
+// is of the queue, which takes all or nothing.
+func (e *Engine) queued(s *Stream, head, p []byte, sent, before int, err error) {
 	if err != nil {
-		e.lose(s, metrics.DropMemory, p, sent)
+		e.lose(s, metrics.DropMemory, head, p, sent)
 		if s.is(writing) && s.state == Open {
 			e.Slow(s, metrics.ReasonMemory)
 		} else { // no room even for the rest of a frame
