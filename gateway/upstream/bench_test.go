@@ -74,6 +74,28 @@ func TestDispatchAllocatesLittle(t *testing.T) {
 	}
 }
 
+// TestScheduleAllocatesNothing: an event comes, fails, waits, is attempted again
+// and answered.
+func TestScheduleAllocatesNothing(t *testing.T) {
+	o := options(patient)
+	s := NewSchedule(&o.Options, process{})
+	p, f, now := new(Pending), failure(Unsent), time.Duration(0)
+	n := testing.AllocsPerRun(200, func() {
+		*p = Pending{Call: Call{Event: Event{Type: Message}}}
+		p.allow(now, 15*time.Second, 5*time.Second)
+		s.Add(p, now)
+		s.Ended(p, f, now)
+		now = s.Next()
+		s.Due(now, make([]*Pending, 0, 4))
+		if s.Begin(now) != p || s.Ended(p, nil, now).Fate != Over {
+			t.Fatal("it was not attempted again")
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // BenchmarkQueue is what the lock is held for: one event comes and one gets its
 // turn, with so many that wait.
 func BenchmarkQueue(b *testing.B) {
