@@ -78,6 +78,14 @@ func (l *loop) closeDue() bool {
 	return true
 }
 
+// cutDrain ends a drain whose sessions have all been cut off.
+func (l *loop) cutDrain() {
+	if d := l.drain; d != nil {
+		l.metrics.Gauge(metrics.DrainRemaining, -int64(len(d.order)))
+		d.order = nil
+	}
+}
+
 // goingAway is what sessions are told by a drain.
 func goingAway(until session.Tick) parting {
 	return parting{code: ws.StatusGoingAway, reason: metrics.ReasonDrain, text: "going away", until: until, drained: true}

@@ -101,6 +101,7 @@ func (l *loop) end() (cut bool) {
 		cut = cut || c.Engaged()
 		l.abandon(c, metrics.ReasonShutdown)
 	})
+	l.cutDrain()
 	l.Stop()
 	l.metrics.Publish()
 	return cut

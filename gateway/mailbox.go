@@ -126,9 +126,11 @@ func (l *loop) readMail() {
 			return
 		}
 		if lt.run != nil {
-			if !l.runLetter(lt.run) && !l.over {
-				l.Wake()
-				return
+			for !l.runLetter(lt.run) {
+				if !l.over {
+					l.Wake()
+					return
+				}
 			}
 		} else {
 			l.deliver(lt)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/gatewaytest"
 	"sluice/netpoll/netpolltest"
 )
 
@@ -17,9 +18,7 @@ func scripted(t *testing.T) *simulation {
 	s := simulate(t, 0, 1)
 	s.world.Cost, s.world.Room = 0, 64<<10
 	s.world.Settle(1000)
-	t.Cleanup(func() {
-		s.stop()
-	})
+	t.Cleanup(s.stop)
 	return s
 }
 
@@ -63,5 +62,44 @@ func TestWhatAClientSaysWhileItsTokenIsVerifiedIsHeard(t *testing.T) {
 	}
 	if s.sessions.Load() != 0 {
 		t.Error("the end of the client's direction was not noticed")
+	}
+}
+
+// A letter that is read in slices was given up half read when the loop ended meanwhile: who waited for its answer
+// waited in vain, and what it held was lost.
+func TestLettersReadInSlicesAreReadToTheirEndWhenTheLoopEnds(t *testing.T) {
+	s := scripted(t)
+	s.cutOff()
+	slices := 0
+	if !s.loops[0].post(letter{run: func(*loop) bool {
+		slices++
+		return slices == 3
+	}}, 0) {
+		t.Fatal("the loop takes no letter")
+	}
+	s.world.Settle(1000)
+	if slices != 3 {
+		t.Errorf("%d slices of the letter were read, of 3", slices)
+	}
+}
+
+// What a drain had still to close when it was cut off was counted for ever.
+func TestADrainThatIsCutOffHasNothingLeftToClose(t *testing.T) {
+	s := scripted(t)
+	for range 3 {
+		s.come("echo", &simulatedToken{way: 'a', user: "u0", until: s.world.Wall().Add(time.Hour)})
+	}
+	s.world.Settle(1000)
+	l := s.loops[0]
+	l.post(letter{run: func(l *loop) bool {
+		l.beginDrain(100, time.Minute)
+		return true
+	}}, 0)
+	s.pass(time.Second)
+	s.cutOff()
+	s.world.Settle(1000)
+	l.metrics.Publish()
+	if n := gatewaytest.Gather(t, s.registry).Sum("sluice_drain_remaining_connections"); n != 0 {
+		t.Errorf("%v connections are still to be closed", n)
 	}
 }
