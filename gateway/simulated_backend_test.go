@@ -95,6 +95,9 @@ func (b *simulatedBackend) sent(ev *upstream.Event) *told {
 		b.events++
 	case upstream.Disconnected:
 		b.ends[ev.Reason]++
+		if ev.Reason == metrics.ReasonHeartbeat.String() && !c.visit.mute {
+			b.fail("%v, whose client has always answered, is ended for its heartbeat", ev.From)
+		}
 		c.gone = true
 	}
 	return c
@@ -144,7 +147,7 @@ func (b *simulatedBackend) hold(c *told, ev *upstream.Event) {
 		b.fail("%v is told with state %q, want %q", ev.From, ev.State, c.state)
 	case ev.Type == upstream.Message && c.visit.user != ev.User:
 		b.fail("%v is told to be %q, and is %q", ev.From, ev.User, c.visit.user)
-	case ev.Type == upstream.Disconnected && !c.accepted:
+	case ev.Type == upstream.Disconnected && !c.accepted && !b.cut: // who is cut off may not know it
 		b.fail("disconnected of %v, which was not accepted", ev.From)
 	case ev.Type == upstream.Disconnected && ev.Reason == metrics.ReasonBackend.String() && !c.dismissed:
 		b.fail("%v was closed in another's place", ev.From)

@@ -132,12 +132,14 @@ func (c *simulatedClient) do(what int) {
 		c.gone()
 	case 3:
 		c.peer.Vanish()
+		c.visit.mute = true
 		if peer := c.peer; r.IntN(2) == 0 {
 			c.world.After(10*time.Second, peer.GiveUp)
 		} // else nobody tells the gateway
 		c.gone()
 	case 4:
 		c.deaf = !c.deaf
+		c.visit.mute = true
 	case 5:
 		c.frame(ws.NewPingFrame([]byte("still there?")))
 	case 6:

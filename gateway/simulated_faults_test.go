@@ -22,14 +22,6 @@ func scripted(t *testing.T) *simulation {
 	return s
 }
 
-// pass lets time go by, with all that happens.
-func (s *simulation) pass(d time.Duration) {
-	s.t.Helper()
-	if !s.world.Pass(d, 100_000) {
-		s.t.Fatal("too much happens")
-	}
-}
-
 // come connects a client to a hub, with a token, and says more after the request.
 func (s *simulation) come(hub string, token *simulatedToken) *netpolltest.Peer {
 	s.t.Helper()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -214,6 +215,9 @@ func (h *simulatedHTTP) Offer(socket plainhttp.Socket, read []byte) bool {
 
 // serve reads on, answers, and gives up the socket, one way or another.
 func (h *simulatedHTTP) serve(x *simulatedExchange) {
+	if !slices.Contains(h.conns, x) { // it was cut off
+		return
+	}
 	sys := x.socket.sys.(*observed).System
 	for {
 		end := headEnd(x.read)

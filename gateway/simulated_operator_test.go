@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"sluice/gateway/config"
+	"sluice/gateway/engine"
+	"sluice/session"
 )
 
 // operate does what happens to a node as a whole, and comes back after a while.
@@ -27,6 +29,72 @@ func (s *simulation) operate() {
 		s.world.After(s.upTo(2*time.Second), func() { s.world.Limit = 0 })
 	}
 	s.world.After(s.upTo(2*time.Second), s.operate)
+}
+
+// leave takes the node out of service as Shutdown does, which waits in a goroutine. A second signal may come.
+func (s *simulation) leave() {
+	if s.stopped {
+		return
+	}
+	s.leaving = true
+	for _, v := range s.visits {
+		v.doomed = true
+	}
+	s.draining.Store(true)
+	delay, window := s.upTo(time.Second), session.Tick(0)
+	if s.world.Rand().IntN(2) == 0 {
+		window = session.Tick(s.upTo(3*time.Second) / engine.Tick)
+	}
+	const left = 12 * time.Second
+	s.world.After(delay, func() {
+		for _, l := range s.loops {
+			l.post(letter{run: func(l *loop) bool {
+				if err := l.Quiesce(); err != nil {
+					s.fail("quiesce: %v", err)
+				}
+				s.empty = append(s.empty, l.beginDrain(window, left))
+				return true
+			}}, 0)
+		}
+	})
+	s.world.After(delay+settleTime, func() {
+		for _, l := range s.loops {
+			l.post(letter{run: func(l *loop) bool {
+				l.CloseEntrances()
+				return true
+			}}, 0)
+		}
+	})
+	if s.world.Rand().IntN(3) == 0 {
+		s.world.After(s.upTo(4*time.Second), s.cutOff)
+	}
+	s.world.After(delay+left, s.left)
+}
+
+// cutOff ends the loops, whatever there is.
+func (s *simulation) cutOff() {
+	s.cut = true
+	for _, l := range s.loops {
+		l.post(letter{run: func(l *loop) bool {
+			l.end()
+			return true
+		}}, 0)
+	}
+	s.plain.cut()
+}
+
+// left holds what must be true when the time of a drain is up.
+func (s *simulation) left() {
+	if s.late = s.lateness(); s.cut || s.late > 0 {
+		return
+	}
+	for i, empty := range s.empty {
+		select {
+		case <-empty:
+		default:
+			s.fail("the drain has not emptied a loop (%d of %d), of which %d slots are used", i, len(s.empty), s.loops[i].Counts().Used)
+		}
+	}
 }
 
 // jump sets the time of day.
@@ -73,14 +141,14 @@ func (s *simulation) configuration(loops int) *config.Config {
 	if r.IntN(3) == 0 {
 		l.Mailbox = 8 << 10
 	}
-	if r.IntN(4) == 0 {
+	if r.IntN(6) == 0 {
 		l.Connections = 3 + r.IntN(8)
 	}
 	if r.IntN(4) == 0 {
 		l.PendingHandshakes = 2 + r.IntN(6)
 	}
 	if s.tight = r.IntN(4) == 0; s.tight {
-		l.Buffered = config.Size(8<<10 + r.IntN(64<<10))
+		l.Buffered = config.Size(1<<10 + r.IntN(24<<10))
 	}
 	if s.fewGroups = r.IntN(4) == 0; s.fewGroups {
 		l.Groups = 2
@@ -122,7 +190,7 @@ func (s *simulation) alter() {
 		next.Heartbeat.Interval = config.Duration(time.Second + s.upTo(3*time.Second))
 	case 5:
 		if s.tight {
-			next.Limits.Buffered = config.Size(8<<10 + r.IntN(64<<10))
+			next.Limits.Buffered = config.Size(1<<10 + r.IntN(24<<10))
 		}
 	}
 	s.config = &next

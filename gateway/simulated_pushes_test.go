@@ -47,6 +47,7 @@ type visit struct {
 	known  bool // ref is
 	open   bool // the client has heard the 101
 	over   bool // the client hears nothing any more
+	mute   bool // the client has not always answered
 	doomed bool // it is to be closed, or may be by now
 
 	since   int       // pushes before that came before the visit

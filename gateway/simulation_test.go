@@ -55,12 +55,15 @@ type simulation struct {
 	steps     int
 	failed    bool
 	stopped   bool
+	leaving   bool // the node goes out of service
+	cut       bool // a second signal has come
+	empty     []<-chan struct{}
 }
 
 // simulate makes the world that seed decides, with so many loops.
 func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	w := netpolltest.New(seed)
-	w.Cost = 40 * time.Microsecond << w.Rand().IntN(6)
+	w.Cost = 40 * time.Microsecond << w.Rand().IntN(8)
 	w.Room = 200 + w.Rand().IntN(4000)
 	s := &simulation{t: t, world: w, seed: seed, registry: prometheus.NewRegistry()}
 	s.common = session.NewContext(session.NewPool(session.NewBudget(1 << 30)))
@@ -114,6 +117,17 @@ func (s *simulation) fail(format string, args ...any) {
 		s.seed, len(s.loops), s.steps, fmt.Sprintf(format, args...), s.seed, *simulationOps)
 }
 
+// pass lets time go by, with all that happens.
+func (s *simulation) pass(d time.Duration) {
+	const most = 200_000
+	first := s.steps
+	for end := s.world.Now() + d; s.world.Now() < end && !s.failed && s.step(); {
+		if s.steps > first+most {
+			s.fail("time does not go on: somebody is always busy")
+		}
+	}
+}
+
 // run lets clients come, act and leave, and holds what must hold.
 func (s *simulation) run(ops int) {
 	for range 6 + s.world.Rand().IntN(10) {
@@ -123,11 +137,13 @@ func (s *simulation) run(ops int) {
 	}
 	s.world.After(time.Second, s.operate)
 	s.world.After(time.Second, s.publish)
-	for range ops {
-		s.step()
-		if s.failed {
-			return
-		}
+	if s.world.Rand().IntN(4) == 0 {
+		s.world.After(3*time.Second+s.upTo(10*time.Second), s.leave)
+	}
+	for s.steps < ops && s.step() && !s.failed {
+	}
+	if s.failed {
+		return
 	}
 	s.calm()
 	for _, c := range s.clients {
@@ -137,10 +153,7 @@ func (s *simulation) run(ops int) {
 			c.gone()
 		}
 	}
-	const rest = 200_000
-	for end := s.world.Now() + time.Minute; s.world.Now() < end && s.steps < ops+rest && !s.failed; {
-		s.step()
-	}
+	s.pass(time.Minute)
 	if !s.failed {
 		s.ended()
 	}
@@ -152,26 +165,22 @@ func (s *simulation) calm() {
 	s.stopped, s.backend.slowest, s.world.Limit = true, 10, 0
 	if s.backend.failing { // until what has failed is attempted again
 		s.backend.failing = false
-		for end := s.world.Now() + 2500*time.Millisecond; s.world.Now() < end && !s.failed; {
-			s.step()
-		}
+		s.pass(2500 * time.Millisecond)
 	}
 	for _, c := range s.clients {
 		c.calm, c.deaf = true, false
 	}
-	for end := s.world.Now() + 1900*time.Millisecond; s.world.Now() < end && !s.failed; {
-		s.step()
-	}
+	s.pass(1900 * time.Millisecond)
 	s.calmed()
 }
 
-func (s *simulation) step() {
+func (s *simulation) step() (more bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.fail("%v\n%s", v, debug.Stack())
 		}
 	}()
-	s.world.Step()
+	more = s.world.Step()
 	s.steps++
 	for _, l := range s.loops {
 		if err := l.Idle(); err != nil {
@@ -181,6 +190,7 @@ func (s *simulation) step() {
 	if s.steps%64 == 0 {
 		s.sweep()
 	}
+	return more
 }
 
 // stop ends the loops, which nobody may wait for here.

@@ -51,6 +51,9 @@ func (l *Listener) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(1024+l.fd))
 }
 
+// Waiting is how many connections nobody has accepted yet.
+func (l *Listener) Waiting() int { return len(l.queue) }
+
 // Inherited reports false: nobody handed the listener in.
 func (l *Listener) Inherited() bool { return false }
 
