@@ -251,6 +251,48 @@ func TestQueueGivesItsMemoryBack(t *testing.T) {
 	}
 }
 
+// A loop that hands an event over does not wait until thousands are given up
+// whose timer is late; nor are they forgotten.
+func TestLateEventsAreGivenUpAFewAtATime(t *testing.T) {
+	o := options(func(u *config.Upstream) { u.InFlight = 1 })
+	s := NewSchedule(&o.Options, process{})
+	add := func(now time.Duration) (p, next *Pending) {
+		p = &Pending{Call: Call{Event: *message(1, "")}}
+		p.allow(now, 15*time.Second, time.Second)
+		next, _ = s.Add(p, now)
+		return p, next
+	}
+	const late = 1000
+	held, _ := add(0)
+	for range late {
+		add(0)
+	}
+	now := 15 * time.Second
+	s.Ended(held, nil, now)
+	if s.Begin(now) != nil {
+		t.Error("an event was begun whose budget is used up")
+	}
+	left := 0
+	for p := s.queue.lanes[clients].first; p != nil; p = p.next {
+		left++
+	}
+	if left < late-mostWeeded {
+		t.Errorf("%d were looked at in one call", late-left)
+	}
+	if s.Next() > now {
+		t.Errorf("the schedule wants to be called at %v", s.Next())
+	}
+	over := 0
+	for more := true; more; {
+		var some []*Pending
+		some, more = s.Due(now, make([]*Pending, 0, 64))
+		over += len(some)
+	}
+	if p, next := add(now); over != late || next != p {
+		t.Errorf("%d are given up, and the next is %v", over, next)
+	}
+}
+
 func TestEventsWaitInTheOrderTheyCame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		types := rapid.SliceOfN(rapid.SampledFrom([]Type{Connect, Connected, Message, Disconnected}), 1, 40).Draw(rt, "types")

@@ -98,15 +98,23 @@ func (q *queue) add(p *Pending) {
 // empty reports whether nothing waits for its turn.
 func (q *queue) empty() bool { return q.lanes[clients].first == nil && q.lanes[farewells].first == nil }
 
-// weed takes those out of line that would be next and whose turn has not come
-// in time. They are still due.
-func (q *queue) weed(now time.Duration) {
+// weed takes some of those out of line that would be next and whose turn has not
+// come in time; they are still due. It reports whether there may be more.
+func (q *queue) weed(now time.Duration) (more bool) {
+	steps := 0
 	for l := range q.lanes {
 		for p := q.lanes[l].first; p != nil && p.wake <= now; p = q.lanes[l].first {
+			if steps++; steps > mostWeeded {
+				return true
+			}
 			q.stepOut(p)
 		}
 	}
+	return false
 }
+
+// mostWeeded bounds what is done at a time.
+const mostWeeded = 64
 
 // take removes the event whose turn it is. The queue is not empty.
 func (q *queue) take() *Pending {

@@ -84,13 +84,13 @@ func (s *Schedule) bound(l lane) int {
 
 // Begin returns the event whose turn it is, and which is to be attempted now
 // and until Ended says how that went. It is nil if none is: nothing waits for its
-// turn, enough attempts are under way, or the breaker is open.
+// turn, enough attempts are under way, or the breaker is open; or much is due
+// that has to be done first.
 func (s *Schedule) Begin(now time.Duration) *Pending {
 	if s.left || s.running >= s.config.InFlight {
 		return nil
 	}
-	s.queue.weed(now)
-	if s.queue.empty() || !s.breaker.admit(now) {
+	if s.queue.weed(now) || s.queue.empty() || !s.breaker.admit(now) {
 		return nil
 	}
 	s.running++
