@@ -24,6 +24,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/engine"
+	"sluice/gateway/engine/transport"
 	"sluice/gateway/trace"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -39,6 +40,9 @@ type Options struct {
 	Tracer   *trace.Tracer   // nil: nothing is traced
 	Buffered int64           // bytes buffered at most for all clients, unless configured
 	Identity *Identity       // nil: one of the node's own, which ends with it
+
+	// Transport makes what clients' connections speak below HTTP; nil: they are plain.
+	Transport transport.Maker
 }
 
 // Identity is what the public ids of a node's sessions are made of. Nodes of one
@@ -179,7 +183,7 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 		if own == nil {
 			own = listeners[i : i+1]
 		}
-		l, err := g.newLoop(i, own, seed)
+		l, err := g.newLoop(i, engine.Over(own, o.Transport), seed)
 		if err != nil {
 			g.forsake()
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/gateway/engine"
+	"sluice/gateway/engine/transport"
 	"sluice/gateway/handshake"
 	"sluice/gateway/plainhttp"
 	"sluice/gateway/route"
@@ -66,17 +67,25 @@ type lent struct {
 	sys  netpoll.System // the loop's
 	conn netpoll.Conn   // until NetConn
 	tcp  *net.TCPConn   // from then on
+
+	over   *transport.State // of conn: what it has for a transport, nil if it is plain
+	opened *transport.Conn  // over tcp, from NetConn on
 }
 
 // NetConn implements [plainhttp.Socket].
 func (s *lent) NetConn() (plainhttp.Conn, error) {
 	nc, err := s.conn.NetConn()
 	if err != nil {
+		s.forsake()
 		return nil, err
 	}
 	s.tcp = nc.(*net.TCPConn)
 	// The net package has put its own in place of the listener's.
 	s.tcp.SetKeepAliveConfig(keepAlive)
+	if s.over != nil {
+		s.opened = transport.NewConn(s.tcp, *s.over)
+		return s.opened, nil
+	}
 	return s.tcp, nil
 }
 
@@ -84,16 +93,22 @@ func (s *lent) NetConn() (plainhttp.Conn, error) {
 // send it that keep connections alive. It takes the same way there as an upgrade
 // that comes first.
 func (s *lent) Return(read []byte) error {
+	if s.opened != nil {
+		_, over := s.opened.Detach()
+		s.over = &over
+		read = append(read, over.Plain...)
+	}
 	if s.tcp != nil {
 		conn, err := netpoll.Detach(s.tcp)
 		if err != nil {
+			s.forsake()
 			return err
 		}
 		s.conn = conn
 	}
 	l := s.g.loops[s.g.returned.Add(1)%uint64(len(s.g.loops))]
 	adopt := func(l *loop) bool {
-		l.adopt(s.conn, read)
+		l.adopt(s.conn, read, s.over)
 		return true
 	}
 	if !l.post(letter{run: adopt}, 0) {
@@ -103,4 +118,15 @@ func (s *lent) Return(read []byte) error {
 }
 
 // Close implements [plainhttp.Socket].
-func (s *lent) Close() error { return s.sys.Close(&s.conn) }
+func (s *lent) Close() error {
+	err := s.sys.Close(&s.conn)
+	s.forsake()
+	return err
+}
+
+// forsake ends the transport of a socket that is closed.
+func (s *lent) forsake() {
+	if s.over != nil {
+		s.over.Transport.Close()
+	}
+}

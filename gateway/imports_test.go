@@ -28,7 +28,7 @@ func TestImportsFollowTheCard(t *testing.T) {
 		"sluice/gateway/descriptors":                    {"sluice/gateway/config"},
 		"sluice/gateway/dial":                           {},
 		"sluice/gateway/doctor":                         {"sluice/netpoll"},
-		"sluice/gateway/engine":                         {"sluice/gateway/handshake", "sluice/gateway/ordered", "sluice/metrics", "sluice/netpoll", "sluice/session"},
+		"sluice/gateway/engine":                         {"sluice/gateway/engine/transport", "sluice/gateway/handshake", "sluice/gateway/ordered", "sluice/metrics", "sluice/netpoll", "sluice/session"},
 		"sluice/gateway/engine/transport":               {"sluice/netpoll", "sluice/session"},
 		"sluice/gateway/engine/transport/transporttest": {"sluice/gateway/engine/transport", "sluice/netpoll", "sluice/session"},
 		"sluice/gateway/gatewaytest":                    {"sluice/gateway/config"},

@@ -6,6 +6,7 @@ import (
 
 	"sluice/gateway/auth"
 	"sluice/gateway/engine"
+	"sluice/gateway/engine/transport"
 	"sluice/gateway/handshake"
 	"sluice/gateway/route"
 	"sluice/gateway/upstream"
@@ -185,7 +186,8 @@ func result(e *handshake.Error) metrics.Result {
 func (l *loop) handOver(c *client, head, rest []byte) {
 	read := make([]byte, 0, len(head)+len(rest))
 	read = append(append(read, head...), rest...)
-	if !l.g.http.Offer(&lent{g: l.g, sys: l.System(), conn: l.Detach(c.Stream)}, read) {
+	conn, over := l.Detach(c.Stream)
+	if !l.g.http.Offer(&lent{g: l.g, sys: l.System(), conn: conn, over: over}, read) {
 		l.refuse(c, engine.ErrBusy)
 		return
 	}
@@ -195,10 +197,10 @@ func (l *loop) handOver(c *client, head, rest []byte) {
 
 // adopt takes a socket from the HTTP server whose next request, in read, is
 // an upgrade. Bytes behind that request's head are the first frames.
-func (l *loop) adopt(conn netpoll.Conn, read []byte) {
+func (l *loop) adopt(conn netpoll.Conn, read []byte, over *transport.State) {
 	if l.over {
-		l.Discard(conn)
+		l.Discard(conn, over)
 		return
 	}
-	l.TakeOver(conn, read)
+	l.TakeOver(conn, read, over)
 }

@@ -42,7 +42,7 @@ func (e *Engine) Review(s *Stream) { e.overdue(s) }
 // the next. Messages do not move the timer; they are looked for here.
 func (e *Engine) overdue(s *Stream) {
 	lim := s.limits()
-	if s.is(writing) && e.now-s.queue.Since() >= lim.QueueAge {
+	if s.is(writing) && e.now-s.since() >= lim.QueueAge {
 		e.Slow(s, metrics.ReasonSlowConsumerAge)
 		return
 	}
@@ -50,7 +50,7 @@ func (e *Engine) overdue(s *Stream) {
 	if s.state != Open {
 		return
 	}
-	if s.Reader.Partial() && e.now-s.Reader.Started() >= lim.MessageAge {
+	if since, partial := s.partial(); partial && e.now-since >= lim.MessageAge {
 		e.Fail(s, ws.StatusPolicyViolation, metrics.ReasonMessageAge, "message not complete in time")
 		return
 	}
@@ -80,11 +80,23 @@ func (e *Engine) overdue(s *Stream) {
 		e.wheel.Hasten(&s.timer, owners)
 	}
 	if s.is(writing) {
-		e.wheel.Hasten(&s.timer, s.queue.Since()+lim.QueueAge)
+		e.wheel.Hasten(&s.timer, s.since()+lim.QueueAge)
 	}
-	if s.Reader.Partial() {
-		e.wheel.Hasten(&s.timer, s.Reader.Started()+lim.MessageAge)
+	if since, partial := s.partial(); partial {
+		e.wheel.Hasten(&s.timer, since+lim.MessageAge)
 	}
+}
+
+// partial reports whether a message of s, or a record of its transport, has come in
+// part, and since when. While nothing is read, the rest of a record cannot come.
+func (s *Stream) partial() (since session.Tick, partial bool) {
+	if s.is(wired) && s.held == nil && !s.choked() {
+		since, partial = s.line().Partial()
+	}
+	if s.Reader.Partial() && !(partial && since.Before(s.Reader.Started())) {
+		return s.Reader.Started(), true
+	}
+	return since, partial
 }
 
 // judge is the verdict on the heartbeat of s, and when to ask again. While

@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"sluice/metrics"
-)
+import "sluice/metrics"
 
 // Drop closes the socket of s now and ends its session. reason is why, unless
 // the end had begun before for another.
@@ -19,6 +17,10 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 		s.reason = reason
 		e.owner.Ending(s, s.conn.Open())
 	}
+	before := s.waiting()
+	if s.is(wired) && before == 0 {
+		s.line().Farewell(&e.io, s.conn, e.now) // if the socket takes it now
+	}
 	if s.conn.Open() {
 		e.sys.Close(&s.conn)
 	}
@@ -31,7 +33,9 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 		s.set(writing, false)
 		delete(e.stalled, s)
 	}
-	before := s.queue.Len()
+	if s.is(wired) {
+		e.unwire(s).Close(&e.io)
+	}
 	s.Reader.Release(e.context)
 	e.dropped(s, lostAs(s.reason), s.queue.Reset(e.context.Pool))
 	e.weigh(s, before)
@@ -51,6 +55,13 @@ func (e *Engine) Cut(s *Stream, reason metrics.Reason) {
 func (e *Engine) Free(s *Stream) {
 	e.wheel.Disarm(&s.timer)
 	e.letGo(s)
+	if s.is(wired) {
+		if l := e.unwire(s); s.conn.Open() { // somebody else's, and so is the transport
+			l.Leave(&e.io)
+		} else {
+			l.Close(&e.io)
+		}
+	}
 	if !s.is(upgraded) {
 		e.pend(s, Vacant)
 		e.set.Pending.Add(-1)

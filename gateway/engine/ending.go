@@ -35,7 +35,7 @@ func (e *Engine) Fail(s *Stream, code ws.StatusCode, reason metrics.Reason, text
 // follow: the peer finds it if it ever reads again.
 func (e *Engine) Slow(s *Stream, reason metrics.Reason) {
 	e.metrics.SlowConsumer(s.class.Counts)
-	before := s.queue.Len()
+	before := s.waiting()
 	e.dropped(s, lostAs(reason), s.queue.Cut(e.context.Pool))
 	e.weigh(s, before)
 	e.Fail(s, session.StatusTryAgainLater, reason, "too slow")
@@ -70,6 +70,9 @@ func (e *Engine) leave(s *Stream) {
 
 // depart ends our direction, once the last words of a leaving stream are out.
 func (e *Engine) depart(s *Stream) {
+	if !e.bid(s) {
+		return
+	}
 	if s.Closing.Done() {
 		// Both Close frames are through: the server may close first
 		// (RFC 6455 §7.1.1), and the peer has nothing more to send.

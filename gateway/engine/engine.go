@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"sluice/gateway/engine/transport"
 	"sluice/gateway/ordered"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -41,10 +42,9 @@ type Engine struct {
 	deflate   *session.Deflater
 
 	now      session.Tick
-	attended session.Tick   // how many ticks it was there, from 1: while it was away it heard nobody
-	pieces   [64][]byte     // what one write is made of
-	in       [ReadSize]byte // what was read last; nobody's between two callbacks
-	out      []byte         // bytes for the stream at hand; empty between two callbacks
+	attended session.Tick // how many ticks it was there, from 1: while it was away it heard nobody
+	pieces   [64][]byte   // what one write is made of
+	out      []byte       // bytes for the stream at hand; empty between two callbacks
 
 	silent    line // streams whose request head has not come
 	departing line // streams that were refused and have not left
@@ -54,6 +54,14 @@ type Engine struct {
 	tight    bool                               // buffers were short at the last tick, or since
 	outlines map[*Stream]*session.Outline       // of what those say whose input is only skimmed
 	idleHeld []*Held
+
+	io    transport.IO
+	wires wires
+	woken woken
+
+	// What was read last; nobody's between two callbacks. Behind a head that is not
+	// complete there is room for a read, and for the rest of a record.
+	in [2*ReadSize + transport.MaxSealed]byte
 }
 
 // Wake has the owner's Woken called. Any goroutine, until Shut.

@@ -269,7 +269,7 @@ func TestSocketIsTakenAndComesBack(t *testing.T) {
 		if n := o.engines[0].Used(); n != 0 || o.set.Pending.Load() != 0 {
 			t.Errorf("%d slots are used", n)
 		}
-		o.engines[loops-1].TakeOver(o.taken, []byte(request("/in")+text("hello")))
+		o.engines[loops-1].TakeOver(o.taken, []byte(request("/in")+text("hello")), o.over)
 		g.want(welcome + frame(ws.OpText, "hello"))
 		o.wantHeard("came; head of /in")
 		if n := o.engines[loops-1].Used(); n != 1 {

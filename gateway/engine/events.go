@@ -22,6 +22,11 @@ func (s *Stream) handle(ev netpoll.Event) {
 	if ev&(netpoll.In|hangup) == 0 {
 		return
 	}
+	e.readable(s, ev)
+}
+
+// readable reads of a stream whose socket has something to say.
+func (e *Engine) readable(s *Stream, ev netpoll.Event) {
 	if s.state == Heading {
 		more := e.readHead(s)
 		if s.state == Asking && (more || ev&hangup != 0) {
@@ -34,20 +39,34 @@ func (s *Stream) handle(ev netpoll.Event) {
 	e.receive(s, ev)
 }
 
-// drained goes on with a stream whose queue is empty.
+// drained goes on with a stream for whose socket nothing waits any more.
 func (e *Engine) drained(s *Stream) {
 	if s.state == Leaving {
 		e.depart(s)
 		return
 	}
-	e.Resume(s)
+	e.readOn(s)
+}
+
+// readOn goes on with a stream of which nothing was read for a while.
+func (e *Engine) readOn(s *Stream) {
+	switch s.state {
+	case Heading:
+		if ev := netpoll.Event(s.missed); ev != 0 {
+			s.missed = 0
+			e.readable(s, ev)
+		}
+	case Asking: // what was missed is read when it has been let in
+	default:
+		e.Resume(s)
+	}
 }
 
 // receive reads what the socket has and serves it. Replies to what came with
 // one read leave with one write.
 func (e *Engine) receive(s *Stream, ev netpoll.Event) {
 	for taken := 0; s.conn.Open(); {
-		if s.held != nil {
+		if s.held != nil || s.choked() {
 			// Reading is stopped: TCP slows the client down. What the event
 			// said is kept for when it goes on. Only an end of both
 			// directions needs no waiting.
@@ -58,7 +77,7 @@ func (e *Engine) receive(s *Stream, ev netpoll.Event) {
 			return
 		}
 		size := e.readSize(s)
-		n, err := e.sys.Read(s.conn, e.in[:size])
+		p, n, more, err := e.read(s, 0, size)
 		switch {
 		case err == netpoll.ErrWouldBlock:
 			return
@@ -68,14 +87,14 @@ func (e *Engine) receive(s *Stream, ev netpoll.Event) {
 			s.miss(ev)
 			return
 		case err != nil:
-			e.Drop(s, lost(err))
+			e.unreadable(s, err)
 			return
 		}
-		e.metrics.ReceivedBytes(s.class.Counts, n)
+		e.metrics.ReceivedBytes(s.class.Counts, len(p))
 		s.heartbeat.Seen(e.now)
-		e.Take(s, e.in[:n])
+		e.Take(s, p)
 		e.Flush(s)
-		if n < size && ev&hangup == 0 {
+		if !more && ev&hangup == 0 {
 			return // a short read is the end, unless data and FIN came as one event
 		}
 		if taken += n; taken >= ReadSize && s.conn.Open() && s.held == nil {
@@ -105,11 +124,11 @@ func (e *Engine) readSize(s *Stream) int {
 // ReadRest reads of the socket of s, which is about to be closed, what it still
 // has, into a buffer of the engine's. The error is that of a read.
 func (e *Engine) ReadRest(s *Stream) ([]byte, error) {
-	n, err := e.sys.Read(s.conn, e.in[:])
+	p, _, _, err := e.read(s, 0, ReadSize)
 	if err == nil {
-		e.metrics.ReceivedBytes(s.class.Counts, n)
+		e.metrics.ReceivedBytes(s.class.Counts, len(p))
 	}
-	return e.in[:n], err
+	return p, err
 }
 
 // Take serves the frames in p, and holds what has to wait. The caller flushes.

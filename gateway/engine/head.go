@@ -3,6 +3,7 @@ package engine
 import (
 	"net/http"
 
+	"sluice/gateway/engine/transport"
 	"sluice/gateway/handshake"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -33,17 +34,24 @@ func (e *Engine) readHead(s *Stream) (more bool) {
 			k = copy(e.in[:], s.held.buf)
 			limit = max(limit, k+1) // a reload may have lowered it
 		}
-		n, err := e.sys.Read(s.conn, e.in[k:limit])
+		if s.choked() {
+			s.miss(netpoll.In)
+			return false
+		}
+		var p []byte
+		var err error
+		p, _, more, err = e.read(s, k, limit-k)
 		switch {
 		case err == netpoll.ErrWouldBlock:
 			return false
 		case err != nil:
-			e.Drop(s, metrics.ReasonReset)
+			e.unreadable(s, err)
 			return false
+		case len(p) == 0:
+			continue // a transport's own
 		}
-		e.metrics.ReceivedBytes(s.class.Counts, n)
-		more = k+n == limit
-		e.takeHead(s, e.in[:k+n], k)
+		e.metrics.ReceivedBytes(s.class.Counts, len(p))
+		e.takeHead(s, e.in[:k+len(p)], k)
 	}
 	return more
 }
@@ -126,11 +134,16 @@ func (e *Engine) Accept(s *Stream, answer []byte, deflate bool, windowBits uint8
 }
 
 // Detach takes the socket of s, whose head is known, out of the poller: it is the
-// caller's, who frees the slot then, or refuses s after all.
-func (e *Engine) Detach(s *Stream) netpoll.Conn {
+// caller's, who frees the slot then, or refuses s after all. With it goes its
+// transport, nil if s is plain.
+func (e *Engine) Detach(s *Stream) (netpoll.Conn, *transport.State) {
 	if s.is(registered) {
 		e.sys.Del(s.conn.FD())
 		s.set(registered, false)
 	}
-	return s.conn
+	if !s.is(wired) {
+		return s.conn, nil
+	}
+	over := s.line().State()
+	return s.conn, &over
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/engine/transport"
 	"sluice/gateway/handshake"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -35,7 +36,8 @@ type inn struct {
 	told    []string // what the owner has heard, but for messages
 	rest    []byte   // what came behind the last head
 	taken   netpoll.Conn
-	due     session.Tick // an owner's deadline, if not 0
+	over    *transport.State // that of taken
+	due     session.Tick     // an owner's deadline, if not 0
 	pressed func()
 	kept    map[*Stream]bool
 }
@@ -145,7 +147,7 @@ func (r *room) Head(s *Stream, head, rest []byte) {
 		}
 		r.kept[s] = true
 	case "/away":
-		r.taken = r.engine().Detach(s)
+		r.taken, r.over = r.engine().Detach(s)
 		r.engine().Free(s)
 	default:
 		r.refuse(s, &handshake.Error{Status: http.StatusForbidden, Reason: "no"})

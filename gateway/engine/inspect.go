@@ -77,10 +77,12 @@ func (e *Engine) check(s *Stream) error {
 		return fmt.Errorf("slot %d, state %d: nothing will end it, no timer runs", s.Slot(), s.state)
 	case s.state == Open && s.held != nil && s.holds == 0 && !s.is(writing):
 		return fmt.Errorf("slot %d holds input, and nobody will wake it", s.Slot())
-	case s.is(writing) != (s.queue.Len() > 0):
-		return fmt.Errorf("slot %d: writing is %t with %d bytes queued", s.Slot(), s.is(writing), s.queue.Len())
-	case s.Held(HoldQueue) != (s.queue.Len() > highWater):
-		return fmt.Errorf("slot %d: held for its queue is %t with %d bytes queued", s.Slot(), s.Held(HoldQueue), s.queue.Len())
+	case s.is(writing) != (s.waiting() > 0):
+		return fmt.Errorf("slot %d: writing is %t, and %d bytes wait", s.Slot(), s.is(writing), s.waiting())
+	case s.Held(HoldQueue) != (s.waiting() > highWater):
+		return fmt.Errorf("slot %d: held for its queue is %t, and %d bytes wait", s.Slot(), s.Held(HoldQueue), s.waiting())
+	case s.choked() && !s.is(writing) && !s.line().Working():
+		return fmt.Errorf("slot %d reads nothing, and nobody will wake it", s.Slot())
 	}
 	if _, thirsty := e.thirsty.Get(s); s.Held(HoldPressure) != thirsty {
 		return fmt.Errorf("slot %d: held for want of buffers is %t, and on the list %t", s.Slot(), s.Held(HoldPressure), thirsty)
@@ -92,7 +94,7 @@ func (e *Engine) check(s *Stream) error {
 func (e *Engine) Thirst(s *Stream) (since session.Tick, waits bool) { return e.thirsty.Get(s) }
 
 // Queued is how many bytes wait for the socket of s.
-func (s *Stream) Queued() int { return s.queue.Len() }
+func (s *Stream) Queued() int { return s.waiting() }
 
 // QueuedMessages is how many messages are among them.
 func (s *Stream) QueuedMessages() (n int) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sluice/gateway/engine/transport"
 	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
@@ -34,10 +35,12 @@ type Reserve interface {
 type entrance struct {
 	engine   *Engine
 	listener Listener
-	until    session.Tick // when accepting goes on
-	delay    session.Tick // of the last pause; 0: no trouble of late
-	open     bool         // the poller watches it
-	shut     bool         // for good
+	maker    transport.Maker // nil: its connections are plain
+	busy     []byte          // what is told to whom there is no slot for
+	until    session.Tick    // when accepting goes on
+	delay    session.Tick    // of the last pause; 0: no trouble of late
+	open     bool            // the poller watches it
+	shut     bool            // for good
 }
 
 // acceptsPerCall bounds how many newcomers one callback takes before the
@@ -78,13 +81,13 @@ func (x *entrance) accept() {
 		case err == nil:
 			x.delay = 0
 			e.metrics.Inc(metrics.AcceptedConnections)
-			e.welcome(conn)
+			x.welcome(conn)
 		case errors.Is(err, netpoll.ErrWouldBlock):
 			return
 		case errors.Is(err, netpoll.ErrNoDescriptors):
 			// The kernel looks for a descriptor before it looks for a client,
 			// so perhaps there is none.
-			switch refused := e.set.Reserve.Refuse(x.listener, busyNow); refused {
+			switch refused := e.set.Reserve.Refuse(x.listener, x.busy); refused {
 			case nil:
 				e.metrics.AcceptError(netpoll.Errno(err))
 				e.metrics.Inc(metrics.AcceptedConnections)
@@ -146,7 +149,7 @@ func (x *entrance) close() {
 		conn, err := x.listener.Accept()
 		if queued = err == nil; queued {
 			x.engine.metrics.Inc(metrics.AcceptedConnections)
-			x.engine.welcome(conn)
+			x.welcome(conn)
 		}
 	}
 	x.unwatch()
@@ -171,13 +174,17 @@ func (e *Engine) CloseEntrances() {
 
 // welcome gives a newcomer a slot, and reads at once: most have spoken before
 // they are accepted.
-func (e *Engine) welcome(conn netpoll.Conn) {
+func (x *entrance) welcome(conn netpoll.Conn) {
+	e := x.engine
 	if !e.makeRoom() {
-		e.turnAway(conn)
+		e.turnAway(conn, x.busy)
 		return
 	}
 	s := e.admit(conn)
 	defer e.Guard(s)
+	if x.maker != nil {
+		e.newWire(s, x.maker)
+	}
 	e.readHead(s)
 	e.register(s)
 	e.quieten(s)
@@ -199,10 +206,10 @@ func (e *Engine) makeRoom() bool {
 }
 
 // turnAway refuses a newcomer without spending a slot on it.
-func (e *Engine) turnAway(conn netpoll.Conn) {
+func (e *Engine) turnAway(conn netpoll.Conn, busy []byte) {
 	e.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
-	e.sys.Read(conn, e.in[:]) // unread input would turn the close into a reset
-	e.sys.Write(conn, busyNow)
+	e.sys.Read(conn, e.in[:ReadSize]) // unread input would turn the close into a reset
+	e.sys.Write(conn, busy)
 	e.sys.CloseWrite(conn)
 	e.sys.Close(&conn)
 }
@@ -231,17 +238,44 @@ func (e *Engine) admitted(conn netpoll.Conn) (s *Stream) {
 }
 
 // TakeOver takes a socket of which somebody else has read a request head, and
-// perhaps more: as if it had come by a listener.
-func (e *Engine) TakeOver(conn netpoll.Conn, read []byte) {
+// perhaps more: as if it had come by a listener. over is its transport, nil if it
+// has none; what that has opened already is in read.
+func (e *Engine) TakeOver(conn netpoll.Conn, read []byte, over *transport.State) {
+	var line *transport.Line
+	if over != nil {
+		var err error
+		if line, err = transport.Resume(&e.io, *over, e.now); err != nil {
+			e.Discard(conn, over)
+			return
+		}
+	}
 	s := e.admitted(conn)
 	defer e.Guard(s)
+	if line != nil {
+		e.wire(s, line)
+		if line.Waiting() > 0 {
+			e.weigh(s, 0)
+			e.stall(s)
+		}
+		if line.Unread() {
+			s.miss(netpoll.In)
+		}
+	}
 	e.takeHead(s, read, 0)
 	if s.state == Heading {
 		e.readHead(s)
 	}
 	e.register(s)
 	e.quieten(s)
+	if s.is(wired) && s.state == Open {
+		e.Resume(s) // what was read and not opened no event will tell of
+	}
 }
 
-// Discard closes a socket that no slot has.
-func (e *Engine) Discard(conn netpoll.Conn) { e.sys.Close(&conn) }
+// Discard closes a socket that no slot has, and its transport, nil if it has none.
+func (e *Engine) Discard(conn netpoll.Conn, over *transport.State) {
+	e.sys.Close(&conn)
+	if over != nil {
+		over.Transport.Close()
+	}
+}

@@ -7,10 +7,10 @@ import (
 	"sluice/session"
 )
 
-// weigh sees to what depends on how much is queued for s, before which it was
-// that many bytes.
+// weigh sees to what depends on how much waits for the socket of s; before was how
+// much did.
 func (e *Engine) weigh(s *Stream, before int) {
-	n := s.queue.Len()
+	n := s.waiting()
 	e.metrics.Gauge(metrics.SendQueueBytes, int64(n-before))
 	if n > highWater {
 		s.holds |= HoldQueue
@@ -60,8 +60,11 @@ func lostAs(reason metrics.Reason) metrics.Drop {
 
 // lost is the reason for a read or write error.
 func lost(err error) metrics.Reason {
-	if err == io.EOF {
+	switch err {
+	case io.EOF:
 		return metrics.ReasonEOF
+	case session.ErrQueueBudget:
+		return metrics.ReasonMemory
 	}
 	return metrics.ReasonReset
 }

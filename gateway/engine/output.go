@@ -31,9 +31,9 @@ func (e *Engine) Flush(s *Stream) {
 	}
 	e.out = p[:0]
 	if sent, ok := e.send(s, nil, p); !ok {
-		before := s.queue.Len()
+		before := s.waiting()
 		err := s.queue.Append(e.context.Pool, p, sent, e.now)
-		if err != nil && !s.is(writing) { // a frame may be under way, and must go on
+		if err != nil && (sent > 0 || !s.is(writing)) { // a frame may be under way, and must go on
 			e.context.Pool.Reserved(func() { err = s.queue.Append(e.context.Pool, p, sent, e.now) })
 		}
 		e.queued(s, nil, p, sent, before, err)
@@ -51,9 +51,9 @@ func (e *Engine) SendShared(s *Stream, f *session.Shared, ttl session.Tick) {
 // for s alone, and its rest is f. Without a head it is SendShared.
 func (e *Engine) SendHeaded(s *Stream, head []byte, f *session.Shared, ttl session.Tick) {
 	if sent, ok := e.send(s, head, f.Bytes()); !ok {
-		before := s.queue.Len()
+		before := s.waiting()
 		err := e.queueShared(s, head, f, sent, ttl)
-		if err != nil && !s.is(writing) {
+		if err != nil && (sent > 0 || !s.is(writing)) {
 			e.context.Pool.Reserved(func() { err = e.queueShared(s, head, f, sent, ttl) })
 		}
 		e.queued(s, head, f.Bytes(), sent, before, err)
@@ -77,6 +77,9 @@ func (e *Engine) send(s *Stream, head, p []byte) (sent int, ok bool) {
 		return 0, true
 	case !s.conn.Open() && !s.is(writing):
 		return 0, false
+	case s.mute():
+		e.lose(s, metrics.DropGone, head, p, 0)
+		return 0, true
 	case !s.is(writing):
 		n, err := e.write(s, head, p)
 		if err != nil && err != netpoll.ErrWouldBlock {
@@ -88,24 +91,19 @@ func (e *Engine) send(s *Stream, head, p []byte) (sent int, ok bool) {
 		if n < size {
 			return n, false
 		}
+		if s.is(writing) { // the last of it is sealed, and waits
+			return n, true
+		}
 		if s.state != Open {
 			s.Closing.Left()
 		}
 		return n, true
-	case s.queue.Weight()+size > s.limits().Queue && s.state == Open:
+	case s.waiting()-s.queue.Len()+s.queue.Weight()+size > s.limits().Queue && s.state == Open:
 		e.lose(s, metrics.DropSlowConsumer, head, p, 0)
 		e.Slow(s, metrics.ReasonSlowConsumerBytes)
 		return 0, true
 	}
 	return 0, false
-}
-
-// write writes to a socket for which nothing waits, with one system call.
-func (e *Engine) write(s *Stream, head, p []byte) (n int, err error) {
-	if len(head) == 0 {
-		return e.sys.Write(s.conn, p)
-	}
-	return e.sys.Writev(s.conn, append(e.pieces[:0], head, p))
 }
 
 // queued makes s wait for its socket, after what is behind the first sent bytes
@@ -114,7 +112,7 @@ func (e *Engine) write(s *Stream, head, p []byte) (n int, err error) {
 func (e *Engine) queued(s *Stream, head, p []byte, sent, before int, err error) {
 	if err != nil {
 		e.lose(s, metrics.DropMemory, head, p, sent)
-		if s.is(writing) && s.state == Open {
+		if s.is(writing) && sent == 0 && s.state == Open {
 			e.Slow(s, metrics.ReasonMemory)
 		} else { // no room even for the rest of a frame
 			e.Drop(s, metrics.ReasonMemory)
@@ -122,6 +120,11 @@ func (e *Engine) queued(s *Stream, head, p []byte, sent, before int, err error) 
 		return
 	}
 	e.weigh(s, before)
+	e.stall(s)
+}
+
+// stall has s wait for its socket.
+func (e *Engine) stall(s *Stream) {
 	if s.is(writing) {
 		return
 	}
@@ -135,17 +138,31 @@ func (e *Engine) queued(s *Stream, head, p []byte, sent, before int, err error) 
 	}
 }
 
+// flow has s wait no more.
+func (e *Engine) flow(s *Stream) {
+	s.set(writing, false)
+	delete(e.stalled, s)
+	e.sys.Mod(s.conn.FD(), s.interest())
+}
+
 // drain writes what is queued, when the socket takes bytes again, and reports
 // whether all of it has left.
 func (e *Engine) drain(s *Stream) bool {
 	for {
-		before := s.queue.Len()
+		if err := e.flushed(s); err != nil {
+			if err != netpoll.ErrWouldBlock {
+				e.Drop(s, lost(err))
+			}
+			return false
+		}
+		before := s.waiting()
 		e.dropped(s, metrics.DropExpired, s.queue.Expire(e.context.Pool, e.now))
 		e.weigh(s, before)
 		if s.queue.Empty() {
 			break
 		}
-		n, err := e.sys.Writev(s.conn, s.queue.Buffers(e.pieces[:0]))
+		before = s.waiting()
+		n, err := e.writeQueued(s)
 		if err != nil {
 			if err != netpoll.ErrWouldBlock {
 				e.Drop(s, lost(err))
@@ -153,13 +170,10 @@ func (e *Engine) drain(s *Stream) bool {
 			return false
 		}
 		e.metrics.SentBytes(s.class.Counts, n)
-		before = s.queue.Len()
 		s.queue.Advance(e.context.Pool, n)
 		e.weigh(s, before)
 	}
-	s.set(writing, false)
-	delete(e.stalled, s)
-	e.sys.Mod(s.conn.FD(), s.interest())
+	e.flow(s)
 	s.Closing.Left()
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"sluice/gateway/engine/transport"
 	"sluice/netpoll"
 	"sluice/session"
 )
@@ -29,9 +30,14 @@ func New(set *Set, index int, sys netpoll.System, listeners []Listener, seed uin
 		outlines: make(map[*Stream]*session.Outline),
 	}
 	for _, l := range listeners {
-		e.entrances = append(e.entrances, &entrance{engine: e, listener: l})
+		x := &entrance{engine: e, listener: l, busy: busyNow}
+		if over, ok := l.(overTransport); ok {
+			x.maker, x.busy = over.maker, over.maker.Refusal()
+		}
+		e.entrances = append(e.entrances, x)
 	}
-	if err := sys.OnWake(e.guarded(owner.Woken)); err != nil {
+	e.io = transport.IO{Socket: sys, Pool: e.context.Pool, HighWater: highWater}
+	if err := sys.OnWake(e.guarded(e.onWake)); err != nil {
 		return nil, fmt.Errorf("doorbell: %w", err)
 	}
 	return e, nil
@@ -52,6 +58,7 @@ func (e *Engine) Run() error {
 
 // Stop ends the clock and the doorbell, once nothing is there any more.
 func (e *Engine) Stop() {
+	e.woken.close()
 	e.sys.StopTicking()
 	e.sys.Mute()
 }

@@ -35,8 +35,8 @@ type Hold uint8
 const (
 	// HoldEvent: what it said last is not answered. The owner calls Release.
 	HoldEvent Hold = 1 << iota
-	// HoldQueue: who does not read is not answered. It ends when the queue is
-	// below high water, and reading goes on when the queue is empty.
+	// HoldQueue: who does not read is not answered. It ends when what waits for
+	// the socket is below high water, and reading goes on when nothing does.
 	HoldQueue
 	// HoldPressure: there is no buffer for its message. It ends when it is tried
 	// again, in Quench or Resume.
@@ -84,8 +84,9 @@ type flags uint8
 const (
 	upgraded   flags = 1 << iota // it became a session, however it goes on
 	registered                   // the poller knows the socket
-	writing                      // the queue holds bytes; if there is a socket, EPOLLOUT is asked for
+	writing                      // bytes wait; if there is a socket, EPOLLOUT is asked for
 	seated                       // it was made without a socket, and what it is sent waits
+	wired                        // it has a transport, see wire.go
 )
 
 func (s *Stream) is(f flags) bool { return s.flags&f != 0 }
@@ -169,6 +170,9 @@ func (s *Stream) Burden() int {
 	n := s.queue.Weight() + s.Reader.Buffered()
 	if s.held != nil {
 		n += cap(s.held.buf)
+	}
+	if s.is(wired) {
+		n += s.line().Weight()
 	}
 	return n
 }

@@ -34,7 +34,7 @@ type IO struct {
 	HighWater int // bytes: while more are sealed, nothing is read
 
 	scratch []byte
-	one     [1][]byte
+	pieces  [2][]byte
 }
 
 // Socket is the part of [netpoll.System] that moves bytes.
@@ -76,6 +76,12 @@ func (l *Line) Holds(x *IO) bool { return l.working || l.Waiting() > x.HighWater
 // Working reports whether Woken is awaited.
 func (l *Line) Working() bool { return l.working }
 
+// Unread reports whether Read has something to say without the socket.
+func (l *Line) Unread() bool { return l.unread || l.err != nil }
+
+// Speaks reports whether what the stream says can be sealed.
+func (l *Line) Speaks() bool { return l.up && !l.over && !l.failed }
+
 // Woken says that the maker's wake was called. Who held reading reads again.
 func (l *Line) Woken() {
 	if l.working {
@@ -89,15 +95,16 @@ func (l *Line) Over() bool { return l.over }
 // Failed reports whether the error of Read is the transport's: the peer has broken its rules, and the farewell says so.
 func (l *Line) Failed() bool { return l.failed }
 
-// Close ends the transport, whose socket is closed, and gives back what the line has of the pool. It is of no use afterwards.
+// Close ends the transport, whose socket is closed, and gives back the line's buffers. It is of no use afterwards.
 func (l *Line) Close(x *IO) {
 	if l.t != nil {
 		l.t.Close()
 	}
-	l.release(x)
+	l.Leave(x)
 }
 
-func (l *Line) release(x *IO) {
+// Leave gives back the buffers of a line whose transport has gone elsewhere. It is of no use afterwards.
+func (l *Line) Leave(x *IO) {
 	x.Pool.Put(l.raw)
 	x.Pool.Put(l.sealed)
 	*l = Line{err: io.ErrClosedPipe, over: true}

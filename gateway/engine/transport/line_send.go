@@ -13,7 +13,7 @@ import (
 //
 // An error is of the socket, or [session.ErrQueueBudget]: no buffer for the rest of a record. The stream ends with either.
 func (l *Line) Send(x *IO, c netpoll.Conn, pieces [][]byte, since session.Tick) (n int, err error) {
-	if !l.up || l.over || l.failed {
+	if !l.Speaks() {
 		for _, p := range pieces {
 			n += len(p)
 		}
@@ -28,15 +28,16 @@ func (l *Line) Send(x *IO, c netpoll.Conn, pieces [][]byte, since session.Tick) 
 	return n, err
 }
 
-// SendBytes is Send of one piece, as many records as the socket takes.
-func (l *Line) SendBytes(x *IO, c netpoll.Conn, p []byte, since session.Tick) (n int, err error) {
-	for n < len(p) && err == nil && l.Waiting() == 0 {
-		x.one[0] = p[n:]
+// SendBytes is Send of a head and p, as many records as the socket takes.
+func (l *Line) SendBytes(x *IO, c netpoll.Conn, head, p []byte, since session.Tick) (n int, err error) {
+	for n < len(head)+len(p) && err == nil && l.Waiting() == 0 {
+		h := min(n, len(head))
+		x.pieces[0], x.pieces[1] = head[h:], p[n-h:]
 		var m int
-		m, err = l.Send(x, c, x.one[:], since)
+		m, err = l.Send(x, c, x.pieces[:], since)
 		n += m
 	}
-	x.one[0] = nil
+	x.pieces = [2][]byte{}
 	return n, err
 }
 

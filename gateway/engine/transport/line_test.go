@@ -18,8 +18,14 @@ type script struct {
 func (s *script) Open(in, out []byte) (transport.Opened, error) { return s.open(in, out) }
 
 func (s *script) Seal(out []byte, pieces [][]byte) ([]byte, int) {
-	p := pieces[0][:min(len(pieces[0]), transport.MaxRecord)]
-	return append(append(out, '<'), p...), len(p)
+	out = append(out, '<')
+	n := 0
+	for _, p := range pieces {
+		p = p[:min(len(p), transport.MaxRecord-n)]
+		out = append(out, p...)
+		n += len(p)
+	}
+	return out, n
 }
 
 func (s *script) Close() {}
@@ -89,7 +95,7 @@ func TestWithoutBuffersTheStreamEnds(t *testing.T) {
 		do   func(l *transport.Line, x *transport.IO, s *slot) error
 	}{
 		"for the rest of what is sealed": {upAtOnce, func(l *transport.Line, x *transport.IO, s *slot) error {
-			_, err := l.SendBytes(x, netpoll.Conn{}, make([]byte, 5000), 1)
+			_, err := l.SendBytes(x, netpoll.Conn{}, nil, make([]byte, 5000), 1)
 			return err
 		}},
 		"for the farewell": {upAtOnce, func(l *transport.Line, x *transport.IO, s *slot) error {
@@ -179,14 +185,14 @@ func TestAMessageTakesNoAllocation(t *testing.T) {
 	l := transport.NewLine(&script{upAtOnce})
 	l.Read(x, netpoll.Conn{}, buf, 1, 1)
 	one := []byte("one")
-	if n, err := l.SendBytes(x, netpoll.Conn{}, one, 1); n != 3 || err != nil || string(s.out) != "<one" {
+	if n, err := l.SendBytes(x, netpoll.Conn{}, nil, one, 1); n != 3 || err != nil || string(s.out) != "<one" {
 		t.Errorf("%d, %v, sent %q", n, err, s.out)
 	}
 	in := []byte("question")
 	if allocs := testing.AllocsPerRun(20, func() {
 		s.in, s.out = in, s.out[:0]
 		l.Read(x, netpoll.Conn{}, buf, 100, 1)
-		l.SendBytes(x, netpoll.Conn{}, one, 1)
+		l.SendBytes(x, netpoll.Conn{}, nil, one, 1)
 	}); allocs != 0 {
 		t.Errorf("a message takes %v allocations", allocs)
 	}

@@ -18,16 +18,15 @@ type State struct {
 	Err       error // what reading has come to, nil while it goes on: io.EOF, or the transport's
 }
 
-// State takes the transport out of the line, which gives back its buffers and is of no use afterwards. Nothing may be at work
-// beside the loop.
-func (l *Line) State(x *IO) State {
+// State is what has to go along with the socket. The line goes on, if it stays after all; otherwise Leave ends it. Nothing may be
+// at work beside the loop.
+func (l *Line) State() State {
 	s := State{Transport: l.t, Up: l.up, Over: l.over}
 	if l.err == io.EOF || l.failed {
 		s.Err = l.err
 	}
 	s.Raw = append(s.Raw, l.raw...)
 	s.Sealed = append(s.Sealed, l.sealed[l.sent:]...)
-	l.release(x)
 	return s
 }
 
@@ -43,7 +42,7 @@ func Resume(x *IO, s State, now session.Tick) (*Line, error) {
 	}
 	if len(s.Sealed) > 0 {
 		if l.sealed = x.get(len(s.Sealed)); l.sealed == nil {
-			l.release(x)
+			l.Leave(x)
 			return nil, errBudget
 		}
 		l.sealed = append(l.sealed, s.Sealed...)

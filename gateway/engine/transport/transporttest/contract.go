@@ -74,7 +74,7 @@ func (b *bench) badRecord() {
 	if !b.line.Failed() || len(b.got) > 0 {
 		b.Errorf("%v, and %d bytes were opened; want a failure", b.err, len(b.got))
 	}
-	if n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, good, b.now); n != len(good) || err != nil {
+	if n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, nil, good, b.now); n != len(good) || err != nil {
 		b.Errorf("sent behind it: %d of %d, %v; want it thrown away", n, len(good), err)
 	}
 	b.leave()
@@ -84,7 +84,7 @@ func (b *bench) badRecord() {
 }
 
 func (b *bench) refuses() {
-	if n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, []byte("HTTP/1.1 503 Busy\r\n\r\n"), b.now); n != 21 || err != nil {
+	if n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, nil, []byte("HTTP/1.1 503 Busy\r\n\r\n"), b.now); n != 21 || err != nil {
 		b.Errorf("%d bytes were taken, %v; want them thrown away", n, err)
 	}
 	if n := len(b.server.out.bytes); n > 0 {
@@ -108,7 +108,7 @@ func (b *bench) farewell() {
 	c := b.dialed()
 	b.server.set(func() { b.server.out.room = len(b.server.out.bytes) + 100 })
 	want := b.text(5000)
-	if n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, want, b.now); n != len(want) || err != nil {
+	if n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, nil, want, b.now); n != len(want) || err != nil {
 		b.Fatalf("%d of %d bytes, %v", n, len(want), err)
 	}
 	waited := b.line.Waiting()
@@ -147,7 +147,7 @@ func (b *bench) sealsInTime() {
 	c := b.dialed()
 	b.server.set(func() { b.server.out.room = len(b.server.out.bytes) + 100 })
 	want := b.text(100_000)
-	n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, want, 7)
+	n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, nil, want, 7)
 	if err != nil || n == 0 || n > transport.MaxRecord {
 		b.Fatalf("%d bytes were sealed, %v; want a record", n, err)
 	}
@@ -214,7 +214,7 @@ func (b *bench) provokes() {
 	c := b.dialed()
 	b.server.set(func() { b.server.out.room = len(b.server.out.bytes) + 10 })
 	want := b.text(1000)
-	b.line.SendBytes(&b.io, netpoll.Conn{}, want, 7)
+	b.line.SendBytes(&b.io, netpoll.Conn{}, nil, want, 7)
 	before := b.line.Waiting()
 	if err := b.Provoke(c, want); err != nil {
 		b.Fatal(err)
@@ -277,13 +277,14 @@ func (b *bench) handOver() {
 		late, b.server.in.bytes = bytes.Clone(b.server.in.bytes[17_000:]), b.server.in.bytes[:17_000]
 		b.server.out.room = len(b.server.out.bytes) + 10
 	})
-	n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, back[:20_000], b.now)
+	n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, nil, back[:20_000], b.now)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.server.set(func() { b.server.out.room += 7 })
 	b.turn()
-	s := b.line.State(&b.io)
+	s := b.line.State()
+	b.line.Leave(&b.io)
 	if used := b.budget.Used(); used != 0 || len(s.Sealed) == 0 || len(s.Raw) == 0 || len(b.got) == 0 {
 		b.Errorf("%d bytes are charged after the line has gone; %d sealed and %d raw bytes went along, %d were read before",
 			used, len(s.Sealed), len(s.Raw), len(b.got))
@@ -336,7 +337,8 @@ func (b *bench) read(nc net.Conn, most, enough int) {
 // connEnd is what a Conn hears of a client that has said farewell, and of one that has not.
 func (b *bench) connEnd() {
 	c := b.dialed()
-	nc := transport.NewConn(b.server, b.line.State(&b.io))
+	nc := transport.NewConn(b.server, b.line.State())
+	b.line.Leave(&b.io)
 	b.line = nil
 	want := b.text(100)
 	c.Write(want)
@@ -367,7 +369,8 @@ func (b *bench) connEnd() {
 // connCloses is a Conn that somebody reads and somebody writes when it is closed.
 func (b *bench) connCloses() {
 	b.dialed()
-	nc := transport.NewConn(b.server, b.line.State(&b.io))
+	nc := transport.NewConn(b.server, b.line.State())
+	b.line.Leave(&b.io)
 	b.line = nil
 	b.server.set(func() { b.server.out.room = len(b.server.out.bytes) + 10 })
 	ended := make(chan error, 2)
@@ -400,7 +403,8 @@ func (b *bench) connCloses() {
 func (b *bench) connFarewell() {
 	c := b.dialed()
 	want := b.text(100)
-	nc := transport.NewConn(b.server, b.line.State(&b.io))
+	nc := transport.NewConn(b.server, b.line.State())
+	b.line.Leave(&b.io)
 	b.line = nil
 	hear := heard(c)
 	nc.Write(want)

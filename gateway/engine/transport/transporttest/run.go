@@ -206,7 +206,8 @@ func (b *bench) say(p []byte) {
 	b.Helper()
 	for sent := 0; sent < len(p); {
 		b.until("the socket takes what is sealed", func() bool { return b.line.Waiting() == 0 })
-		n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, p[sent:], b.now)
+		head := min(100, len(p)-sent)
+		n, err := b.line.SendBytes(&b.io, netpoll.Conn{}, p[sent:sent+head], p[sent+head:], b.now)
 		if err != nil {
 			b.Fatal(err)
 		}
