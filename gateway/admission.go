@@ -118,7 +118,7 @@ func (l *loop) verify(c *client, hs *hubSettings, way auth.Way, token, host stri
 				}
 			}
 			return true
-		}}, 0)
+		}})
 	}
 	if way == auth.Fetched {
 		hs.clients.Await(token, host, l.g.settings.Load().awaiting, then)

@@ -42,6 +42,11 @@ func peopled(t *testing.T, loops int, edit func(*config.Config), upstreams ...up
 	return n, peers
 }
 
+// occupy takes room in the mailbox of a loop, and reports whether there was some.
+func (l *loop) occupy(size int) bool {
+	return l.mail.take(size, l.g.settings.Load().mailbox) == taken
+}
+
 // only holds up one loop while f runs.
 func (l *loop) only(f func()) {
 	thaw, stopped := make(chan struct{}), make(chan struct{})
@@ -49,7 +54,7 @@ func (l *loop) only(f func()) {
 		close(stopped)
 		<-thaw
 		return true
-	}}, 0)
+	}})
 	<-stopped
 	defer close(thaw)
 	f()
@@ -66,7 +71,7 @@ func TestPushIsTakenByAllLoopsOrByNone(t *testing.T) {
 				l := n.loops[full]
 				held := make([]int64, loops)
 				l.only(func() {
-					if !l.reserve(60 << 10) {
+					if !l.occupy(60 << 10) {
 						t.Fatal("there is no room to begin with")
 					}
 					for i, l := range n.loops {

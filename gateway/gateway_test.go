@@ -343,6 +343,6 @@ func (n *node) disconnect(id string, code ws.StatusCode, text string) error {
 			l.dismiss(c, code, metrics.ReasonBackend, text)
 		}
 		return true
-	}}, 0)
+	}})
 	return nil
 }

@@ -111,7 +111,7 @@ func (s *lent) Return(read []byte) error {
 		l.adopt(s.conn, read, s.over)
 		return true
 	}
-	if !l.post(letter{run: adopt}, 0) {
+	if !l.post(letter{run: adopt}) {
 		s.Close()
 	}
 	return nil

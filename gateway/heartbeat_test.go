@@ -221,7 +221,7 @@ func TestNobodyIsDroppedForTimeThatTheLoopWasAway(t *testing.T) {
 			t.Error(err)
 		}
 		return true
-	}}, 0)
+	}})
 	pass := func(d time.Duration) {
 		t.Helper()
 		if !w.Pass(d, 10_000) {

@@ -34,7 +34,7 @@ func (n *node) frozen(f func()) {
 			close(stopped)
 			<-thaw
 			return true
-		}}, 0)
+		}})
 		<-stopped
 	}
 	defer close(thaw)

@@ -38,7 +38,7 @@ func (g *Gateway) List(ctx context.Context, t delivery.Target, from delivery.Cur
 			continue
 		}
 		s := &survey{order: o, cursor: from.Slot, most: limit - len(page.Entries), done: make(chan struct{})}
-		if !l.post(letter{run: s.run}, 0) {
+		if !l.post(letter{run: s.run}) {
 			continue
 		}
 		select {

@@ -114,7 +114,7 @@ func (l *loop) do(f func(*loop)) bool {
 		defer close(done)
 		f(l)
 		return true
-	}}, 0) {
+	}}) {
 		return false
 	}
 	<-done

@@ -8,7 +8,6 @@ import (
 	"unsafe"
 
 	"sluice/gateway/upstream"
-	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -40,30 +39,6 @@ type mailbox struct {
 // letterSize is what a push takes of that beside its payload.
 const letterSize = int(unsafe.Sizeof(letter{}))
 
-// post hands lt to the loop. It never blocks. It is false when the loop has
-// stopped, or when size, the bytes of a push and its letter, does not fit now.
-func (l *loop) post(lt letter, size int) bool {
-	if size > 0 && !l.reserve(size) {
-		return false
-	}
-	if !l.postReserved(lt) {
-		l.mail.delivered(size)
-		return false
-	}
-	return true
-}
-
-// reserve takes size bytes of the mailbox for a letter that is to come. It is
-// false when the loop has stopped, or when they do not fit now. Who does not
-// post after all says that they are delivered.
-func (l *loop) reserve(size int) bool {
-	got := l.mail.take(size, l.g.settings.Load().mailbox)
-	if got == full {
-		l.g.metrics.Reached(metrics.LimitMailbox)
-	}
-	return got == taken
-}
-
 // room is whether a mailbox has some.
 type room uint8
 
@@ -73,7 +48,8 @@ const (
 	ended      // the loop has stopped
 )
 
-// take takes size of the bytes that a mailbox may hold.
+// take takes size of the bytes that a mailbox may hold, for a letter that is to
+// come. Who does not post it after all says that it is delivered.
 func (m *mailbox) take(size int, most int64) room {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,9 +63,9 @@ func (m *mailbox) take(size int, most int64) room {
 	return taken
 }
 
-// postReserved hands a letter to the loop for which there is room. It is false
-// when the loop has stopped.
-func (l *loop) postReserved(lt letter) bool {
+// post hands lt to the loop. It never blocks. It is false when the loop has
+// stopped.
+func (l *loop) post(lt letter) bool {
 	m := &l.mail
 	m.mu.Lock()
 	defer m.mu.Unlock() // after Wake: once the mailbox is closed, nobody touches the waker
@@ -103,7 +79,7 @@ func (l *loop) postReserved(lt letter) bool {
 
 // Reply implements [upstream.Sink].
 func (l *loop) Reply(to session.Ref, r upstream.Reply) {
-	l.post(letter{to: to, reply: r}, 0)
+	l.post(letter{to: to, reply: r})
 }
 
 // slice is how long mail may keep a loop from its sockets.
@@ -216,7 +192,7 @@ func (l *loop) inSlices(f func(*loop) bool) bool {
 			l.inSlices(f)
 		}
 		return true
-	}}, 0)
+	}})
 }
 
 // deliver reads a letter to one session.

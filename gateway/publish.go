@@ -24,7 +24,10 @@ func (g *Gateway) publish(o *order) (told int, err error) {
 	}
 	var frame *session.Shared
 	if m, ok := o.action.(delivery.Send); ok {
-		if frame = g.shared(session.AppendFrame(nil, m.Op, m.Data)); frame == nil {
+		if frame = g.charged(session.AppendFrame(nil, m.Op, m.Data)); frame == nil {
+			if !o.again {
+				g.metrics.Reached(metrics.LimitBuffered)
+			}
 			for _, l := range loops {
 				l.mail.delivered(o.size)
 			}
@@ -38,7 +41,7 @@ func (g *Gateway) publish(o *order) (told int, err error) {
 			frame.Retain(1)
 			e.frames[plain] = frame
 		}
-		if !l.postReserved(letter{run: e.run}) { // it has ended since, and its sessions with it
+		if !l.post(letter{run: e.run}) { // it has ended since, and its sessions with it
 			e.release()
 			l.mail.delivered(o.size)
 			continue
@@ -72,13 +75,21 @@ func (g *Gateway) reserveRoom(o *order) (loops []*loop, ok bool) {
 	return loops, true
 }
 
-// shared charges a frame that many may hold to the budget, until nobody does.
+// charged charges a frame that many may hold to the budget, until nobody does.
 // It is nil when the budget is used up.
-func (g *Gateway) shared(frame []byte) *session.Shared {
+func (g *Gateway) charged(frame []byte) *session.Shared {
 	size := cap(frame) + session.SharedSize
 	if !g.budget.Take(size) {
-		g.metrics.Reached(metrics.LimitBuffered)
 		return nil
 	}
 	return session.NewShared(frame, func([]byte) { g.budget.Give(size) })
+}
+
+// shared is charged, and counts that there was no room.
+func (g *Gateway) shared(frame []byte) *session.Shared {
+	f := g.charged(frame)
+	if f == nil {
+		g.metrics.Reached(metrics.LimitBuffered)
+	}
+	return f
 }

@@ -67,7 +67,7 @@ func (r *relief) pass() {
 	r.loops.Store(int32(len(r.g.loops)))
 	for _, l := range r.g.loops {
 		s := &reliefSweep{relief: r}
-		if !l.post(letter{run: s.run}, 0) {
+		if !l.post(letter{run: s.run}) {
 			r.passed()
 		}
 	}
@@ -193,5 +193,5 @@ func (l *loop) unburden(c *client) {
 // quench lets those go on, in slices, who wait for buffers.
 func (l *loop) quench() {
 	q := new(engine.Quench)
-	l.post(letter{run: func(l *loop) bool { return q.Run(l.Engine, slice) }}, 0)
+	l.post(letter{run: func(l *loop) bool { return q.Run(l.Engine, slice) }})
 }

@@ -32,7 +32,7 @@ func (n *node) stall(l *loop) (release func()) {
 		close(stalled)
 		<-end
 		return true
-	}}, 0)
+	}})
 	<-stalled
 	return func() { close(end) }
 }

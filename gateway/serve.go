@@ -64,7 +64,7 @@ func (g *Gateway) Alive(ctx context.Context) error {
 			answers <- struct{}{}
 			return true
 		}
-		if !l.post(letter{run: answer}, 0) {
+		if !l.post(letter{run: answer}) {
 			return ErrClosed
 		}
 	}

@@ -66,7 +66,7 @@ func TestLettersReadInSlicesAreReadToTheirEndWhenTheLoopEnds(t *testing.T) {
 	if !s.loops[0].post(letter{run: func(*loop) bool {
 		slices++
 		return slices == 3
-	}}, 0) {
+	}}) {
 		t.Fatal("the loop takes no letter")
 	}
 	s.world.Settle(1000)
@@ -86,7 +86,7 @@ func TestADrainThatIsCutOffHasNothingLeftToClose(t *testing.T) {
 	l.post(letter{run: func(l *loop) bool {
 		l.beginDrain(100, time.Minute)
 		return true
-	}}, 0)
+	}})
 	s.pass(time.Second)
 	s.cutOff()
 	s.world.Settle(1000)

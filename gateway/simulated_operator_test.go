@@ -54,7 +54,7 @@ func (s *simulation) leave() {
 				}
 				s.empty = append(s.empty, l.beginDrain(window, left))
 				return true
-			}}, 0)
+			}})
 		}
 	})
 	s.world.After(delay+settleTime, func() {
@@ -62,7 +62,7 @@ func (s *simulation) leave() {
 			l.post(letter{run: func(l *loop) bool {
 				l.CloseEntrances()
 				return true
-			}}, 0)
+			}})
 		}
 	})
 	if s.world.Rand().IntN(3) == 0 {
@@ -78,7 +78,7 @@ func (s *simulation) cutOff() {
 		l.post(letter{run: func(l *loop) bool {
 			l.end()
 			return true
-		}}, 0)
+		}})
 	}
 	s.plain.cut()
 }

@@ -93,7 +93,7 @@ func simulate(t *testing.T, seed uint64, loops int) *simulation {
 				t.Fatal(err)
 			}
 			return true
-		}}, 0)
+		}})
 	}
 	return s
 }
@@ -199,7 +199,7 @@ func (s *simulation) stop() {
 		l.post(letter{run: func(l *loop) bool {
 			l.end()
 			return true
-		}}, 0)
+		}})
 	}
 	s.world.Settle(100_000)
 	for _, l := range s.loops {

@@ -96,7 +96,7 @@ func TestRemovedHubIsClosedInSlices(t *testing.T) {
 		l.post(letter{run: func(*loop) bool {
 			left <- opened()
 			return true
-		}}, 0)
+		}})
 	})
 	defer disband()
 	if <-left == 0 && !raceEnabled {
@@ -122,7 +122,7 @@ func TestDrainWithoutAWindowClosesInSlices(t *testing.T) {
 		l.post(letter{run: func(*loop) bool {
 			left <- opened()
 			return true
-		}}, 0)
+		}})
 		if opened() == 0 && !raceEnabled {
 			t.Error("all were closed at once")
 		}

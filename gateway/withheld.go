@@ -52,7 +52,7 @@ func (l *loop) awaitRoom(m *mailbox) {
 
 // retryWithheld has the loop publish what waits for room in m. Any goroutine.
 func (l *loop) retryWithheld(m *mailbox) {
-	l.post(letter{run: func(l *loop) bool { return l.publishWithheld(m) }}, 0)
+	l.post(letter{run: func(l *loop) bool { return l.publishWithheld(m) }})
 }
 
 // publishWithheld publishes what waits for room in m, one after the other, until

@@ -11,6 +11,7 @@ import (
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
+	"sluice/session"
 )
 
 const smallMailbox = 64 << 10
@@ -47,7 +48,7 @@ func TestRepliesWaitForRoomInMailboxes(t *testing.T) {
 		for full := range loops {
 			n, peers, late := crowdedMail(t, loops)
 			speaker, other := peers[0][0], peers[0][1]
-			if !n.loops[full].reserve(smallMailbox / 2) {
+			if !n.loops[full].occupy(smallMailbox / 2) {
 				t.Fatal("there is no room to begin with")
 			}
 			speaker.send(text("one"), text("two"))
@@ -94,7 +95,7 @@ func TestRepliesWaitForRoomInMailboxes(t *testing.T) {
 func TestRepliesWaitForWhateverLacksRoom(t *testing.T) {
 	n, peers, late := crowdedMail(t, 4)
 	for _, l := range n.loops {
-		l.reserve(smallMailbox / 2)
+		l.occupy(smallMailbox / 2)
 	}
 	peers[0][0].send(text("one"))
 	late.next(t, upstream.Message).reply(upstream.Reply{Effects: []delivery.Effect{say("red", loud)}})
@@ -117,7 +118,7 @@ func TestRepliesThatWaitKeepTheirOrder(t *testing.T) {
 	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		n, peers, late := crowdedMail(t, loops)
 		listener := peers[loops-1][1]
-		n.loops[loops-1].reserve(smallMailbox / 2)
+		n.loops[loops-1].occupy(smallMailbox / 2)
 		for i, p := range peers[0] {
 			if p == listener {
 				break
@@ -149,7 +150,7 @@ func TestRepliesToWhoIsGoneWaitForRoom(t *testing.T) {
 	gatewaytest.EachLoopCount(t, func(t *testing.T, loops int) {
 		n, peers, late := crowdedMail(t, loops)
 		speaker, listener := peers[0][0], peers[loops-1][1]
-		n.loops[loops-1].reserve(smallMailbox / 2)
+		n.loops[loops-1].occupy(smallMailbox / 2)
 		speaker.send(text("one"))
 		late.next(t, upstream.Message).reply(upstream.Reply{Effects: []delivery.Effect{say("red", loud), own(delivery.Join{Groups: []string{"blue"}})}})
 		eventually(t, "the reply waits", func() bool { return n.withholding() == 1 })
@@ -198,9 +199,21 @@ func TestRepliesWaitForRoomInTheBudget(t *testing.T) {
 	if got := n.loops[0].mail.bytes.Load(); got != 0 {
 		t.Errorf("%d bytes stay reserved", got)
 	}
+	var now, before session.Tick
+	eventually(t, "it was tried again", func() bool {
+		n.loops[0].do(func(l *loop) { now = l.Now() })
+		if before == 0 {
+			before = now
+		}
+		return !now.Before(before + 3)
+	})
 	n.budget.SetLimit(limit)
 	for _, p := range peers[0] {
 		p.want(ws.OpText, loud)
+	}
+	n.publish()
+	if got := n.metric("sluice_limit_reached_total", "limit=buffered"); got != 1 {
+		t.Errorf("the limit was reached %v times", got)
 	}
 }
 
@@ -212,7 +225,7 @@ func TestInlineRepliesWaitForRoom(t *testing.T) {
 		cfg.Limits.Mailbox = smallMailbox
 	}, repeater{})
 	speaker, other := peers[0][0], peers[0][1]
-	n.loops[0].reserve(smallMailbox / 2)
+	n.loops[0].occupy(smallMailbox / 2)
 	speaker.send(text(loud), text("soft"))
 	eventually(t, "the reply waits", func() bool { return n.withholding() == 1 })
 	other.send(text("beside"))
@@ -244,7 +257,7 @@ func (repeater) Send(ev *upstream.Event, _ upstream.Sink) (upstream.Reply, bool)
 func TestNodeEndsWhileRepliesWait(t *testing.T) {
 	for _, loops := range []int{1, 4} {
 		n, peers, late := crowdedMail(t, loops)
-		n.loops[loops-1].reserve(smallMailbox / 2)
+		n.loops[loops-1].occupy(smallMailbox / 2)
 		peers[0][0].send(text("one"))
 		late.next(t, upstream.Message).reply(upstream.Reply{Effects: []delivery.Effect{say("red", loud)}})
 		eventually(t, "the reply waits", func() bool { return n.withholding() == 1 })
