@@ -12,10 +12,7 @@ import (
 	"sluice/gateway/gatewaytest"
 )
 
-// root is the module's folder as seen from this one.
-const root = ".."
-
-func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m, root)) }
+func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
 
 // must runs a program that has to succeed, and returns what it says.
 func must(t *testing.T, name string, args ...string) string {

@@ -13,4 +13,4 @@ import (
 // root is the module's folder as seen from this one.
 const root = "../.."
 
-func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m, root)) }
+func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }

@@ -1,6 +1,7 @@
 package gatewaytest
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,16 +14,16 @@ import (
 )
 
 // Main builds the command, with the race detector where the tests have it, puts
-// its folder first in PATH, and runs the tests, which must leave no goroutine.
-// root is the module's folder as seen from the tests'. It returns an exit status.
-func Main(m *testing.M, root string) int {
+// its folder first in PATH, and runs the tests, which must leave no goroutine. It
+// returns an exit status.
+func Main(m *testing.M) int {
 	folder, err := os.MkdirTemp("", "sluice-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	if err := build(root, filepath.Join(folder, "sluice")); err != nil {
+	if err := build(filepath.Join(folder, "sluice")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -37,8 +38,9 @@ func Main(m *testing.M, root string) int {
 	return 0
 }
 
-func build(root, target string) error {
-	if err := touch(root); err != nil {
+func build(target string) error {
+	root, err := moduleRoot()
+	if err != nil {
 		return err
 	}
 	args := []string{"build", "-o", target}
@@ -53,9 +55,28 @@ func build(root, target string) error {
 	return nil
 }
 
+// moduleRoot is the folder of go.mod, above that of the tests.
+func moduleRoot() (string, error) {
+	folder, err := os.Getwd()
+	for ; err == nil; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			return folder, nil
+		}
+		if folder == filepath.Dir(folder) {
+			err = errors.New("no go.mod above the tests")
+		}
+	}
+	return "", err
+}
+
 // touch looks at every file that a child process may read. The go command keeps
-// a test's result while no file changes that the test itself has looked at.
-func touch(root string) error {
+// a package's result while no file changes that one of its tests has looked at;
+// what TestMain looks at before the tests, it does not know.
+func touch() error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

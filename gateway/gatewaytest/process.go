@@ -88,6 +88,9 @@ type Command struct {
 // until it listens. edits change how it is called.
 func Launch(t testing.TB, yaml string, edits ...func(*exec.Cmd)) *Command {
 	t.Helper()
+	if err := touch(); err != nil {
+		t.Fatal(err)
+	}
 	c := &Command{File: filepath.Join(t.TempDir(), "sluice.yaml")}
 	c.Configure(t, yaml)
 	cmd := exec.Command("sluice", "-config", c.File)

@@ -10,4 +10,4 @@ import (
 	"sluice/gateway/gatewaytest"
 )
 
-func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m, "../..")) }
+func TestMain(m *testing.M) { os.Exit(gatewaytest.Main(m)) }
