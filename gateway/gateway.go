@@ -146,7 +146,7 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 			g.release()
 		}
 	}()
-	var random [48]byte
+	var random [80]byte
 	if err := k.random(random[:]); err != nil {
 		return nil, err
 	}
@@ -156,6 +156,7 @@ func newOn(k kernel, o Options) (_ *Gateway, err error) {
 	}
 	g.ids, g.set.Node = session.NewIDKey(identity.Key), identity.Node
 	seed := binary.LittleEndian.Uint64(random[40:])
+	g.set.Secret = [32]byte(random[48:])
 
 	if g.limit, err = k.descriptors(); err != nil {
 		return nil, err

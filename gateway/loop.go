@@ -132,6 +132,9 @@ func (l *loop) Came(s *engine.Stream) {
 	l.of(s).began = l.Micros()
 }
 
+// Dialled implements Owner. Nobody dials yet.
+func (l *loop) Dialled(*engine.Stream) {}
+
 // Head implements Owner.
 func (l *loop) Head(s *engine.Stream, head, rest []byte) {
 	l.bodiless = handshake.AsksForHead(head)

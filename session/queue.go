@@ -164,6 +164,36 @@ func (p *piece) unfinished() int {
 	return Messages(p.b[p.frame:], int(p.sent)-int(p.frame))
 }
 
+// DropBegun drops the rest of a frame that was begun, so that the queue begins with
+// a whole one: for a socket that has seen nothing of it. It returns how many
+// messages are lost with that.
+func (q *Queue) DropBegun(c *Pool) (messages int) {
+	before := q.Messages()
+	for q.last != nil {
+		p := q.last.next
+		end := p.boundary()
+		last := end < len(p.b)
+		q.Advance(c, end-int(p.sent))
+		if last {
+			break
+		}
+	}
+	return before - q.Messages()
+}
+
+// Messages returns how many messages wait, the one that was begun among them. It
+// looks at them all.
+func (q *Queue) Messages() (n int) {
+	if q.last == nil {
+		return 0
+	}
+	n = q.last.next.unfinished()
+	for p := q.last.next; p != q.last; p = p.next {
+		n += p.next.messages(0)
+	}
+	return n
+}
+
 // boundary returns where in p.b the first frame begins of which nothing was
 // written; len(p.b) if none does.
 func (p *piece) boundary() int {

@@ -518,6 +518,20 @@ func (m *queueModel) cut() (lost int) {
 	return before - m.messages()
 }
 
+// dropBegun returns how many messages are lost.
+func (m *queueModel) dropBegun() (lost int) {
+	before := m.messages()
+	next := len(m.stream)
+	for _, at := range m.begins {
+		if at >= m.written {
+			next = at
+			break
+		}
+	}
+	m.written = next
+	return before - m.messages()
+}
+
 // since is the tick of the first byte that is not written.
 func (m *queueModel) since() Tick {
 	i := slices.IndexFunc(m.queued, func(r queuedRun) bool { return r.end > m.written })
@@ -590,8 +604,16 @@ func TestQueueAgreesWithAPlainModel(t *testing.T) {
 					t.Fatalf("%d messages cut, want %d", got, want)
 				}
 			},
+			"drop begun": func(t *rapid.T) {
+				if got, want := q.DropBegun(c), m.dropBegun(); got != want {
+					t.Fatalf("%d messages dropped, want %d", got, want)
+				}
+			},
 			"tick": func(*rapid.T) { now++ },
 			"": func(t *rapid.T) {
+				if got, want := q.Messages(), m.messages(); got != want {
+					t.Fatalf("%d messages wait, want %d", got, want)
+				}
 				want := m.unsent()
 				if q.Len() != len(want) || q.Empty() != (len(want) == 0) || !bytes.Equal(unsent(&q), want) {
 					t.Fatalf("%d bytes wait, want %d", q.Len(), len(want))

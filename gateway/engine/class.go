@@ -46,6 +46,7 @@ type Set struct {
 	Metrics   *metrics.Set
 	Log       *slog.Logger
 	Reserve   Reserve
+	Secret    [32]byte     // which nobody can guess: masking keys come of it
 	Newcomers Class        // of streams whose head has not been read
 	Pending   atomic.Int64 // streams that are no session: heads and verdicts awaited, refusals on their way
 	Waiting   atomic.Int64 // how many of each kind of those may wait, at most
@@ -56,4 +57,12 @@ type Set struct {
 // keep newcomers out for as long as they hold what they have.
 func (s *Set) Crowded() bool {
 	return s.Budget.Used() > s.Budget.Limit()/10*9
+}
+
+// secretOf is the secret of one engine.
+func (s *Set) secretOf(index int) [32]byte {
+	own := s.Secret
+	own[0] ^= byte(index)
+	own[1] ^= byte(index >> 8)
+	return own
 }

@@ -16,6 +16,8 @@ func (e *Engine) expire(t *session.Timer) {
 	s := e.slab.at(t.Slot)
 	defer e.Guard(s)
 	switch s.state {
+	case Dialling:
+		e.Drop(s, metrics.ReasonReset)
 	case Heading:
 		var got []byte
 		if s.held != nil {

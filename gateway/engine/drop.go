@@ -13,8 +13,10 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 		s.set(registered, false)
 	}
 	from := s.state
-	if from == Open {
+	if from == Open || !s.is(upgraded) {
 		s.reason = reason
+	}
+	if from == Open {
 		e.owner.Ending(s, s.conn.Open())
 	}
 	before := s.waiting()
@@ -64,10 +66,17 @@ func (e *Engine) Free(s *Stream) {
 	}
 	if !s.is(upgraded) {
 		e.pend(s, Vacant)
+		e.uncount(s)
+	}
+	e.slab.put(s)
+}
+
+// uncount counts out a newcomer that becomes a session, or goes.
+func (e *Engine) uncount(s *Stream) {
+	if !s.is(dialled) {
 		e.set.Pending.Add(-1)
 		e.metrics.Gauge(metrics.HandshakesInFlight, -1)
 	}
-	e.slab.put(s)
 }
 
 // register makes the poller report what happens to s, if s is still there.

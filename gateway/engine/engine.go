@@ -42,9 +42,11 @@ type Engine struct {
 	deflate   *session.Deflater
 
 	now      session.Tick
-	attended session.Tick // how many ticks it was there, from 1: while it was away it heard nobody
-	pieces   [64][]byte   // what one write is made of
-	out      []byte       // bytes for the stream at hand; empty between two callbacks
+	attended session.Tick  // how many ticks it was there, from 1: while it was away it heard nobody
+	pieces   [64][]byte    // what one write is made of
+	out      []byte        // bytes for the stream at hand; empty between two callbacks
+	masked   []byte        // what was in it, as a client says it
+	keys     *rand.ChaCha8 // for that
 
 	silent    line // streams whose request head has not come
 	departing line // streams that were refused and have not left

@@ -28,7 +28,7 @@ func TestOwnerHearsOfAWholeVisit(t *testing.T) {
 		g.want(frame(ws.OpText, "one") + frame(ws.OpText, "two") + frame(ws.OpPong, "?"))
 		g.say(control(ws.OpClose, "\x03\xe8"))
 		g.wantEnd(goodbye(1000, ""))
-		o.wantHeard("ending, socket false; gone from 5: client_close")
+		o.wantHeard("ending, socket false; gone from leaving: client_close")
 		for _, e := range o.engines {
 			if c := e.Counts(); c != (Counts{}) {
 				t.Errorf("%+v are left", c)
@@ -66,7 +66,7 @@ func TestHeadsThatAreNoHeadsAreTheOwnersToRefuse(t *testing.T) {
 			}
 			g.Close()
 			o.pass(0)
-			o.wantHeard("gone from 5: " + metrics.Reason(0).String())
+			o.wantHeard("gone from leaving: eof")
 		})
 	}
 }
@@ -173,7 +173,7 @@ func TestDeadlinesOfTheEngineAndOfItsOwner(t *testing.T) {
 		g.say(control(ws.OpPong, ""))
 	}
 	o.pass(130 * Tick)
-	o.wantHeard("ending, socket true; gone from 3: heartbeat")
+	o.wantHeard("ending, socket true; gone from open: heartbeat")
 	if !g.Gone() {
 		g.hear()
 	}
@@ -183,7 +183,7 @@ func TestDeadlinesOfTheEngineAndOfItsOwner(t *testing.T) {
 	o.pass(22 * Tick)
 	part.wantEnd(goodbye(1008, "message not complete in time"))
 	o.pass(6 * Tick)
-	o.wantHeard("ending, socket false; gone from 5: message_age")
+	o.wantHeard("ending, socket false; gone from leaving: message_age")
 }
 
 func TestPanicEndsOneStream(t *testing.T) {
@@ -191,7 +191,7 @@ func TestPanicEndsOneStream(t *testing.T) {
 	g, other := o.enter(0), o.enter(0)
 	o.heard()
 	g.say(text("before") + text("panic"))
-	o.wantHeard("broken; gone from 4: panic")
+	o.wantHeard("broken; gone from closing: panic")
 	other.say(text("after"))
 	other.want(frame(ws.OpText, "after"))
 	if n := o.engines[0].Used(); n != 1 {
@@ -208,13 +208,13 @@ func TestOurCloseIsAnswered(t *testing.T) {
 	o.wantHeard("")
 	g.say(control(ws.OpClose, "\x03\xe8"))
 	g.wantEnd("")
-	o.wantHeard("ending, socket false; gone from 5: backend")
+	o.wantHeard("ending, socket false; gone from leaving: backend")
 	silent := o.enter(0)
 	o.heard()
 	silent.say(text("close"))
 	silent.want(goodbye(1000, "bye"))
 	o.pass(7 * Tick)
-	o.wantHeard("gone from 4: close_timeout")
+	o.wantHeard("gone from closing: close_timeout")
 }
 
 // The bound of the silent is the engine's; the one that has been silent for
@@ -293,7 +293,7 @@ func TestSeatedSessionKeepsWhatItIsSent(t *testing.T) {
 		t.Fatal("it has ended")
 	}
 	e.Drop(s, metrics.ReasonBackend)
-	o.wantHeard("came; ending, socket false; gone from 3: backend")
+	o.wantHeard("came; ending, socket false; gone from open: backend")
 	full := e.Seat(&o.guests)
 	o.heard()
 	for range 1000 {
@@ -303,7 +303,7 @@ func TestSeatedSessionKeepsWhatItIsSent(t *testing.T) {
 		e.Write(full, ws.OpText, make([]byte, 1000))
 		e.Flush(full)
 	}
-	o.wantHeard("ending, socket false; gone from 5: slow_consumer_bytes")
+	o.wantHeard("ending, socket false; gone from leaving: slow_consumer_bytes")
 	if used := o.set.Budget.Used(); used != 0 {
 		t.Errorf("%d bytes of the budget are lost", used)
 	}

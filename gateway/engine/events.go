@@ -16,6 +16,11 @@ func (s *Stream) handle(ev netpoll.Event) {
 		return
 	}
 	defer e.Guard(s)
+	if s.state == Dialling {
+		if e.reached(s); s.state != Heading {
+			return
+		}
+	}
 	if ev&netpoll.Out != 0 && s.is(writing) && e.drain(s) {
 		e.drained(s)
 	}

@@ -5,7 +5,6 @@ import (
 
 	"sluice/gateway/engine/transport"
 	"sluice/gateway/handshake"
-	"sluice/metrics"
 	"sluice/netpoll"
 	"sluice/session"
 )
@@ -27,7 +26,7 @@ var busyNow = handshake.AppendResponse(nil, ErrBusy, handshake.Answer{RetryAfter
 // more is read than a head may be, so that little can be behind it. It reports
 // whether there may be more to read.
 func (e *Engine) readHead(s *Stream) (more bool) {
-	limit := e.set.Newcomers.Limits().Head
+	limit := s.limits().Head
 	for s.state == Heading {
 		k := 0
 		if s.held != nil {
@@ -59,7 +58,7 @@ func (e *Engine) readHead(s *Stream) (more bool) {
 // takeHead looks for the end of the head in p, which is all that has come so
 // far; the first seen bytes were searched before.
 func (e *Engine) takeHead(s *Stream, p []byte, seen int) {
-	limit := e.set.Newcomers.Limits().Head
+	limit := s.limits().Head
 	end := handshake.End(p, seen)
 	switch {
 	case end > limit || end < 0 && len(p) >= limit:
@@ -68,12 +67,21 @@ func (e *Engine) takeHead(s *Stream, p []byte, seen int) {
 		e.letGo(s)
 		e.owner.Head(s, p[:end], p[end:])
 	default:
-		if err := handshake.CheckPrefix(p, seen); err != nil {
+		if err := s.check(p, seen); err != nil {
 			e.owner.BadHead(s, p, err)
 		} else if !e.hold(s, p) {
 			e.owner.BadHead(s, p, ErrBusy)
 		}
 	}
+}
+
+// check looks at what has come of a request head. Of an answer the owner makes what
+// it can.
+func (s *Stream) check(p []byte, seen int) error {
+	if s.is(dialled) {
+		return nil
+	}
+	return handshake.CheckPrefix(p, seen)
 }
 
 // Keep has s wait with its head, and what came behind it, for its owner's word:
@@ -110,21 +118,20 @@ func (e *Engine) Refuse(s *Stream, answer []byte) {
 func (e *Engine) Out() []byte { return e.out[:0] }
 
 // Accept makes a session of s, of the class that it is in. answer is the
-// response to its head, which the next Flush sends; deflate and windowBits are
+// response to its head, which the next Flush sends, none if s was dialled; deflate and windowBits are
 // what was agreed on. The caller goes on with Take for what has come behind the
 // head, and Flush, and gives back what is returned with GiveBack: the head, if s
 // was kept waiting.
 func (e *Engine) Accept(s *Stream, answer []byte, deflate bool, windowBits uint8) (kept *Held) {
 	kept, s.held = s.held, nil
 	e.out = answer
-	e.set.Pending.Add(-1)
-	e.metrics.Gauge(metrics.HandshakesInFlight, -1)
+	e.uncount(s)
 	e.pend(s, Open)
 	s.set(upgraded, true)
 	if deflate {
 		s.windowBits = windowBits
 	}
-	s.Reader.Init(session.Server, deflate)
+	s.Reader.Init(s.Role(), deflate)
 	// As if it had been silent for up to half an interval: those who came
 	// together are not asked together.
 	interval := s.limits().Interval

@@ -135,6 +135,22 @@ func (r *room) Pressed() {
 
 func (r *room) Head(s *Stream, head, rest []byte) {
 	r.rest = bytes.Clone(rest)
+	if s.Role() == session.Client {
+		line, _, _ := strings.Cut(string(head), "\r\n")
+		r.tell("answer %s", line)
+		if !strings.HasPrefix(line, "HTTP/1.1 101 ") {
+			r.engine().Drop(s, metrics.ReasonReset)
+			return
+		}
+		kept := r.engine().Accept(s, nil, false, 0)
+		r.engine().Write(s, ws.OpText, []byte("hello"))
+		if len(rest) > 0 {
+			r.engine().Take(s, rest)
+		}
+		r.engine().Flush(s)
+		r.engine().GiveBack(kept)
+		return
+	}
 	_, target, _ := strings.Cut(string(head), " ")
 	target, _, _ = strings.Cut(target, " ")
 	r.tell("head of %s", target)
@@ -171,6 +187,11 @@ func (r *room) refuse(s *Stream, e *handshake.Error) {
 	r.engine().Refuse(s, handshake.AppendResponse(r.engine().Out(), e, handshake.Answer{}))
 }
 
+func (r *room) Dialled(s *Stream) {
+	r.tell("dialled")
+	r.engine().Ask(s, []byte(request("/")))
+}
+
 func (r *room) BadHead(s *Stream, got []byte, err error) {
 	var e *handshake.Error
 	if !errors.As(err, &e) {
@@ -178,6 +199,10 @@ func (r *room) BadHead(s *Stream, got []byte, err error) {
 		return
 	}
 	r.tell("bad head: %d, %d bytes", e.Status, len(got))
+	if s.Role() == session.Client {
+		r.engine().Drop(s, metrics.ReasonReset)
+		return
+	}
 	r.refuse(s, e)
 }
 
@@ -210,7 +235,7 @@ func (r *room) Due(s *Stream) (session.Tick, bool) {
 func (r *room) Ending(s *Stream, socket bool) { r.tell("ending, socket %t", socket) }
 
 func (r *room) Gone(s *Stream, from State) {
-	r.tell("gone from %d: %v", from, s.Reason())
+	r.tell("gone from %v: %v", from, s.Reason())
 	r.engine().Free(s)
 }
 

@@ -48,7 +48,7 @@ func (e *Engine) Check() (err error) {
 	silent, departing, used := 0, 0, 0
 	e.All(func(s *Stream) {
 		used++
-		if s.state == Heading {
+		if s.silent() {
 			silent++
 		}
 		if s.departing() {
@@ -71,10 +71,10 @@ func (e *Engine) Check() (err error) {
 
 // check looks at one stream.
 func (e *Engine) check(s *Stream) error {
-	timed := s.state == Open || s.state == Heading || s.state == Closing || s.state == Leaving
+	timed := s.state == Open || s.state == Dialling || s.state == Heading || s.state == Closing || s.state == Leaving
 	switch {
 	case timed && !e.wheel.Armed(&s.timer):
-		return fmt.Errorf("slot %d, state %d: nothing will end it, no timer runs", s.Slot(), s.state)
+		return fmt.Errorf("slot %d, state %v: nothing will end it, no timer runs", s.Slot(), s.state)
 	case s.state == Open && s.held != nil && s.holds == 0 && !s.is(writing):
 		return fmt.Errorf("slot %d holds input, and nobody will wake it", s.Slot())
 	case s.is(writing) != (s.waiting() > 0):
@@ -96,14 +96,9 @@ func (e *Engine) Thirst(s *Stream) (since session.Tick, waits bool) { return e.t
 // Queued is how many bytes wait for the socket of s.
 func (s *Stream) Queued() int { return s.waiting() }
 
-// QueuedMessages is how many messages are among them.
-func (s *Stream) QueuedMessages() (n int) {
-	var all []byte
-	for _, b := range s.queue.Buffers(make([][]byte, 0, 1<<16)) {
-		all = append(all, b...)
-	}
-	return session.Messages(all, 0)
-}
+// QueuedMessages is how many messages are among them, the one that has begun to
+// leave included.
+func (s *Stream) QueuedMessages() int { return s.queue.Messages() }
 
 // HeldInput is the input of s that waits to be served.
 func (s *Stream) HeldInput() []byte {

@@ -58,7 +58,7 @@ func (e *Engine) share() int {
 // isSilent reports whether the holder of t has not said all of its head.
 func (e *Engine) isSilent(t ticket) bool {
 	s := e.slab.at(t.slot)
-	return s.generation == t.generation && s.state == Heading
+	return s.generation == t.generation && s.silent()
 }
 
 // isDeparting reports whether the holder of t was refused and still there.
@@ -71,13 +71,13 @@ func (e *Engine) isDeparting(t ticket) bool {
 // who wait for the same.
 func (e *Engine) pend(s *Stream, to State) {
 	switch {
-	case s.state == Heading:
+	case s.silent():
 		e.silent.waiting--
 	case s.departing():
 		e.departing.waiting--
 	}
 	switch s.state = to; {
-	case to == Heading:
+	case s.silent():
 		e.silent.waiting++
 	case s.departing():
 		e.departing.waiting++

@@ -30,6 +30,9 @@ func (e *Engine) Flush(s *Stream) {
 		return
 	}
 	e.out = p[:0]
+	if s.masks() {
+		p = e.mask(p)
+	}
 	if sent, ok := e.send(s, nil, p); !ok {
 		before := s.waiting()
 		err := s.queue.Append(e.context.Pool, p, sent, e.now)
@@ -50,6 +53,11 @@ func (e *Engine) SendShared(s *Stream, f *session.Shared, ttl session.Tick) {
 // SendHeaded sends s one frame: it begins with head, its header at least, which is
 // for s alone, and its rest is f. Without a head it is SendShared.
 func (e *Engine) SendHeaded(s *Stream, head []byte, f *session.Shared, ttl session.Tick) {
+	if s.masks() { // it has no share in what others get unmasked, and no time to live
+		e.out = append(append(e.out, head...), f.Bytes()...)
+		e.Flush(s)
+		return
+	}
 	if sent, ok := e.send(s, head, f.Bytes()); !ok {
 		before := s.waiting()
 		err := e.queueShared(s, head, f, sent, ttl)

@@ -15,11 +15,14 @@ type Owner interface {
 	Room() bool
 	// Came hears of a stream whose request head is to come.
 	Came(s *Stream)
+	// Dialled hears that s, which was dialled, is connected. The owner sends the
+	// head of its request, with Ask.
+	Dialled(s *Stream)
 	// Head hears that the request head of s is complete; rest is what came
 	// behind it. It lets s in, refuses it, releases it, or keeps it waiting.
 	Head(s *Stream, head, rest []byte)
 	// BadHead hears that of s no head will come that could be served, got is as
-	// far as it came. It refuses s.
+	// far as it came. The owner refuses s, or drops it if it was dialled.
 	BadHead(s *Stream, got []byte, err error)
 	// Message hears a message of s. It may hold s.
 	Message(s *Stream, op ws.OpCode, payload []byte)

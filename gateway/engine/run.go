@@ -21,6 +21,7 @@ func New(set *Set, index int, sys netpoll.System, listeners []Listener, seed uin
 		metrics:  set.Metrics.Loop(index),
 		attended: 1,
 		random:   rand.New(rand.NewPCG(seed, uint64(index))),
+		keys:     rand.NewChaCha8(set.secretOf(index)),
 
 		wheel:   session.NewWheel(wheelSlots, 0),
 		context: session.NewContext(session.NewPool(set.Budget)),
@@ -95,6 +96,7 @@ const trimTicks = session.Tick(10 * time.Second / Tick)
 func (e *Engine) Trim() {
 	e.context.Pool.Trim()
 	e.idleHeld = nil
+	e.masked = nil
 	if cap(e.out) > ReadSize {
 		e.out = nil
 	}

@@ -12,7 +12,10 @@ type State uint8
 const (
 	// Vacant: the slot has no stream.
 	Vacant State = iota
-	// Heading: the request head is being collected.
+	// Dialling: the connection to a server is being made.
+	Dialling
+	// Heading: the head is being collected: of a request, or of the answer to one
+	// of ours.
 	Heading
 	// Asking: the head is complete, and its owner keeps it waiting.
 	Asking
@@ -27,6 +30,10 @@ const (
 	// Gone: the socket is closed, and the owner needs the slot still.
 	Gone
 )
+
+var states = [...]string{"vacant", "dialling", "heading", "asking", "open", "closing", "leaving", "gone"}
+
+func (s State) String() string { return states[s] }
 
 // Hold is a reason why no further message of a stream is served. It is read on
 // when there is none. Each has one who takes it back.
@@ -85,6 +92,7 @@ const (
 	upgraded   flags = 1 << iota // it became a session, however it goes on
 	registered                   // the poller knows the socket
 	writing                      // bytes wait; if there is a socket, EPOLLOUT is asked for
+	dialled                      // its connection is ours: it plays the client
 	seated                       // it was made without a socket, and what it is sent waits
 	wired                        // it has a transport, see wire.go
 )
@@ -178,12 +186,15 @@ func (s *Stream) Burden() int {
 }
 
 // departing reports whether s was refused and its peer has not left yet.
-func (s *Stream) departing() bool { return s.state == Leaving && !s.is(upgraded) }
+func (s *Stream) departing() bool { return s.state == Leaving && s.flags&(upgraded|dialled) == 0 }
+
+// silent reports whether s is a newcomer whose head has not come.
+func (s *Stream) silent() bool { return s.state == Heading && !s.is(dialled) }
 
 // interest is what the poller is asked to report of s.
 func (s *Stream) interest() netpoll.Event {
 	ev := netpoll.In | netpoll.ReadHup | netpoll.Edge
-	if s.is(writing) {
+	if s.is(writing) || s.state == Dialling {
 		ev |= netpoll.Out
 	}
 	return ev
