@@ -107,7 +107,7 @@ func (q *Queue) copy(c *Pool, p []byte, sent int, now, ttl Tick) error {
 		q.last.b = append(q.last.b, p[sent:sent+room]...)
 		q.unsent += uint32(room)
 	}
-	q.join(more)
+	q.Join(more)
 	return nil
 }
 
@@ -134,7 +134,7 @@ func (q *Queue) Cut(c *Pool) (messages int) {
 			messages += p.messages(end)
 			p.b = p.b[:end]
 		}
-		kept.join(Queue{last: p, unsent: uint32(len(p.b)) - p.sent, pieces: 1})
+		kept.Join(Queue{last: p, unsent: uint32(len(p.b)) - p.sent, pieces: 1})
 	}
 	*q = kept
 	return messages
@@ -295,7 +295,7 @@ func (q *Queue) AppendHeaded(c *Pool, head []byte, s *Shared, sent int, now, ttl
 		}
 		s.Retain(1)
 	}
-	q.join(more)
+	q.Join(more)
 	return nil
 }
 
@@ -405,12 +405,12 @@ func (q *Queue) push(c *Pool, what piece) bool {
 	p := c.pieces.get()
 	*p = what
 	p.next = p
-	q.join(Queue{last: p, unsent: uint32(len(p.b)), pieces: 1})
+	q.Join(Queue{last: p, unsent: uint32(len(p.b)), pieces: 1})
 	return true
 }
 
-// join adds all of r, which must not be used any more, at the end.
-func (q *Queue) join(r Queue) {
+// Join adds all of r, which must not be used any more, at the end.
+func (q *Queue) Join(r Queue) {
 	if r.last == nil {
 		return
 	}

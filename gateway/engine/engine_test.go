@@ -9,7 +9,6 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/gatewaytest"
-	"sluice/metrics"
 )
 
 func TestOwnerHearsOfAWholeVisit(t *testing.T) {
@@ -276,37 +275,6 @@ func TestSocketIsTakenAndComesBack(t *testing.T) {
 			t.Errorf("%d slots are used", n)
 		}
 	})
-}
-
-// A session without a socket keeps what it is sent, up to the bound of its class.
-func TestSeatedSessionKeepsWhatItIsSent(t *testing.T) {
-	o := open(t, 1, nil)
-	e := o.engines[0]
-	s := e.Seat(&o.guests)
-	e.Write(s, ws.OpText, []byte("hello"))
-	e.Flush(s)
-	if s.QueuedMessages() != 1 || s.Connected() || s.State() != Open {
-		t.Fatalf("%d messages are queued", s.QueuedMessages())
-	}
-	o.pass(25 * Tick) // longer than any heartbeat
-	if s.State() != Open {
-		t.Fatal("it has ended")
-	}
-	e.Drop(s, metrics.ReasonBackend)
-	o.wantHeard("came; ending, socket false; gone from open: backend")
-	full := e.Seat(&o.guests)
-	o.heard()
-	for range 1000 {
-		if full.State() != Open {
-			break
-		}
-		e.Write(full, ws.OpText, make([]byte, 1000))
-		e.Flush(full)
-	}
-	o.wantHeard("ending, socket false; gone from leaving: slow_consumer_bytes")
-	if used := o.set.Budget.Used(); used != 0 {
-		t.Errorf("%d bytes of the budget are lost", used)
-	}
 }
 
 // Who finds no buffer waits, and goes on when there is one.
