@@ -167,7 +167,9 @@ func (l *loop) Ending(s *engine.Stream, socket bool) {
 		s.SetReason(metrics.ReasonClientClose)
 	}
 	l.unpart(c)
-	l.carryOn(c)
+	if s.State() != engine.Open { // or the answers would find a session: Gone goes on
+		l.carryOn(c)
+	}
 }
 
 // Gone implements Owner.

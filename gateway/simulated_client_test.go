@@ -122,7 +122,7 @@ func (c *simulatedClient) do(what int) {
 	case 0:
 		if len(c.unsent) == 0 {
 			c.peer.CloseWrite()
-			c.ended = true
+			c.ended, c.visit.mute = true, true
 		}
 	case 1:
 		c.peer.Reset()

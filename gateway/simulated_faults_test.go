@@ -1,14 +1,18 @@
 package gateway
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/delivery"
 	"sluice/gateway/gatewaytest"
+	"sluice/gateway/upstream"
 	"sluice/netpoll/netpolltest"
+	"sluice/session"
 )
 
 // Each test here tells of a fault that the simulation has found, without the chance that found it.
@@ -93,5 +97,48 @@ func TestADrainThatIsCutOffHasNothingLeftToClose(t *testing.T) {
 	l.metrics.Publish()
 	if n := gatewaytest.Gather(t, s.registry).Sum("sluice_drain_remaining_connections"); n != 0 {
 		t.Errorf("%v connections are still to be closed", n)
+	}
+}
+
+// refuser answers its first message at length, and is overloaded then.
+type refuser struct{ messages int }
+
+func (*refuser) Traits() upstream.Traits {
+	return upstream.Traits{Events: upstream.Message | upstream.Disconnected}
+}
+func (*refuser) Close(context.Context) int { return 0 }
+
+func (u *refuser) Send(ev *upstream.Event, _ upstream.Sink) (r upstream.Reply, inline bool) {
+	if ev.Type == upstream.Message {
+		if u.messages++; u.messages == 1 {
+			r.Send = delivery.Send{Op: ws.OpBinary, Data: make([]byte, 300<<10)}
+		} else {
+			r.Close.Code = session.StatusTryAgainLater
+		}
+	}
+	return r, true
+}
+
+// What a client that is gone had said went on to its upstream after that had refused a message, if the client had been
+// held for not reading.
+func TestNoMessageFollowsOneThatTheUpstreamHasRefused(t *testing.T) {
+	s := scripted(t)
+	u := new(refuser)
+	hs := *s.settings.Load().hubs.Named("echo").now.Load()
+	hs.upstream, hs.traits = u, u.Traits()
+	hs.hub.now.Store(&hs)
+	p := s.come("echo", &simulatedToken{way: 'a', user: "u0", until: s.world.Wall().Add(time.Hour)})
+	s.world.Settle(1000)
+	for range 3 {
+		p.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("hello")))))
+	}
+	s.world.Settle(1000)
+	if u.messages != 1 {
+		t.Fatalf("the upstream has %d messages, want 1", u.messages)
+	}
+	p.Reset()
+	s.world.Settle(1000)
+	if s.sessions.Load() != 0 || u.messages != 2 {
+		t.Errorf("the upstream has %d messages, want 2, of which it has refused the last; %d sessions are left", u.messages, s.sessions.Load())
 	}
 }
