@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"time"
 
 	"sluice/gateway/config"
@@ -17,15 +16,3 @@ func ticks(d config.Duration) session.Tick {
 // uptime is the node's clock, for what is compared between loops, of which each
 // has its own. Any goroutine.
 func (g *Gateway) uptime() time.Duration { return g.loops[0].Uptime() }
-
-// sleep waits for d, and is false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"net"
 	"time"
 
@@ -12,23 +11,6 @@ import (
 	"sluice/gateway/route"
 	"sluice/netpoll"
 )
-
-// httpServer is who serves the requests that are no upgrades: [plainhttp.Server], or
-// one in memory. It is given sockets by the loops, and gives them back.
-type httpServer interface {
-	// Serve serves until Shutdown or Close.
-	Serve() error
-	// Offer gives it a socket and what was read of it. It never blocks; false leaves
-	// the socket with the caller.
-	Offer(s plainhttp.Socket, read []byte) bool
-	// Count is how many sockets it has.
-	Count() int64
-	// Shutdown lets what is under way finish, and reports whether it has cut off
-	// anybody who was not to be.
-	Shutdown(ctx context.Context) (cut bool)
-	// Close cuts off what is there.
-	Close()
-}
 
 // httpOptions is what the requests on the clients' port that are no upgrades
 // are served by.

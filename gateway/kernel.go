@@ -113,3 +113,32 @@ func waitAndCall(ctx context.Context, d time.Duration, f func()) {
 }
 
 func (linux) wall() time.Time { return time.Now() }
+
+// sleep waits for d, and is false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// httpServer is who serves the requests that are no upgrades: [plainhttp.Server], or
+// one in memory. It is given sockets by the loops, and gives them back.
+type httpServer interface {
+	// Serve serves until Shutdown or Close.
+	Serve() error
+	// Offer gives it a socket and what was read of it. It never blocks; false leaves
+	// the socket with the caller.
+	Offer(s plainhttp.Socket, read []byte) bool
+	// Count is how many sockets it has.
+	Count() int64
+	// Shutdown lets what is under way finish, and reports whether it has cut off
+	// anybody who was not to be.
+	Shutdown(ctx context.Context) (cut bool)
+	// Close cuts off what is there.
+	Close()
+}
