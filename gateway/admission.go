@@ -20,13 +20,6 @@ type petition struct {
 	client *auth.Client // nil: anonymous, or not known yet
 }
 
-var (
-	errNoVerdict  = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the upstream cannot decide now"}
-	errBadVerdict = &handshake.Error{Status: http.StatusBadGateway, Reason: "the upstream has failed"}
-	errNoKeySet   = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "the key set of the token's issuer cannot be had now"}
-	errGroups     = &handshake.Error{Status: http.StatusForbidden, Reason: "too many groups"}
-)
-
 // introduce finds out who a client is that may join hub as far as that does
 // not matter. The loop's head is its request, head and rest are the bytes.
 func (l *loop) introduce(c *client, hub *hub, hs *hubSettings, head, rest []byte) {
@@ -276,14 +269,6 @@ func turnedDown(v *upstream.Verdict) *handshake.Error {
 	return &e
 }
 
-// refuseAccepted refuses a client that the upstream has let in, and tells the
-// upstream that it is gone.
-func (l *loop) refuseAccepted(c *client, err error) {
-	l.strike(c)
-	l.unreached(c)
-	l.refuse(c, err)
-}
-
 // unreached tells the upstream, which has accepted c or may have, that it never
 // got in.
 func (l *loop) unreached(c *client) {
@@ -297,52 +282,4 @@ func (l *loop) unreached(c *client) {
 		Reason: metrics.ResultClientGone.String(),
 	})
 	c.Release(engine.HoldEvent) // that answer tells us nothing
-}
-
-// letIn answers the handshake and makes a session of c, which takes a place now
-// unless it has one. v is the upstream's verdict, nil if it was not asked.
-func (l *loop) letIn(c *client, hs *hubSettings, client *auth.Client, v *upstream.Verdict, rest []byte) {
-	if !c.placed {
-		if !l.g.takePlace(l.g.settings.Load(), c.hub, false) {
-			l.refuse(c, engine.ErrBusy)
-			return
-		}
-		c.placed = true
-	}
-	options := &hs.handshake
-	if v != nil && v.Subprotocol != "" {
-		chosen := *options
-		chosen.Subprotocols = []string{v.Subprotocol}
-		options = &chosen
-	}
-	if !l.endow(c, client, v) {
-		l.refuseAccepted(c, errGroups)
-		return
-	}
-	answer, agreed, err := l.upgrade.Upgrade(l.Out(), &l.head, options)
-	if err != nil {
-		l.refuseAccepted(c, err)
-		return
-	}
-	l.open(c, hs, client, answer, rest, agreed)
-}
-
-// endow gives c what its token and the upstream say that it has. It is false
-// when there are too many groups.
-func (l *loop) endow(c *client, client *auth.Client, v *upstream.Verdict) bool {
-	if client != nil {
-		c.assume(client.Roles)
-		if !l.join(c, client.Groups) {
-			return false
-		}
-	}
-	if v != nil {
-		for _, a := range v.Given {
-			if !l.change(c, a) {
-				return false
-			}
-		}
-	}
-	l.enlist(c)
-	return true
 }

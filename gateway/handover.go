@@ -9,6 +9,7 @@ import (
 	"sluice/gateway/handshake"
 	"sluice/gateway/plainhttp"
 	"sluice/gateway/route"
+	"sluice/metrics"
 	"sluice/netpoll"
 )
 
@@ -111,4 +112,28 @@ func (s *lent) forsake() {
 	if s.over != nil {
 		s.over.Transport.Close()
 	}
+}
+
+// handOver gives a client that asks for no WebSocket to the HTTP server, with
+// the bytes read so far.
+func (l *loop) handOver(c *client, head, rest []byte) {
+	read := make([]byte, 0, len(head)+len(rest))
+	read = append(append(read, head...), rest...)
+	conn, over := l.Detach(c.Stream)
+	if !l.g.http.Offer(&lent{g: l.g, sys: l.System(), conn: conn, over: over}, read) {
+		l.refuse(c, engine.ErrBusy)
+		return
+	}
+	l.metrics.Handshake(nil, metrics.ResultHTTP, l.Since(c.began))
+	l.vacate(c)
+}
+
+// adopt takes a socket from the HTTP server whose next request, in read, is
+// an upgrade. Bytes behind that request's head are the first frames.
+func (l *loop) adopt(conn netpoll.Conn, read []byte, over *transport.State) {
+	if l.over {
+		l.Discard(conn, over)
+		return
+	}
+	l.TakeOver(conn, read, over)
 }

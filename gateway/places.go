@@ -1,6 +1,9 @@
 package gateway
 
-import "sluice/metrics"
+import (
+	"sluice/gateway/engine"
+	"sluice/metrics"
+)
 
 // A place is the right to be one of the limits.connections sessions. A handshake
 // for which somebody has to be asked takes its place before that, so that nobody
@@ -51,4 +54,17 @@ func (g *Gateway) keepPlace(h *hub) {
 // upstream must still be told of count as clients.
 func (g *Gateway) descriptorsLeft() int64 {
 	return g.settings.Load().descriptors - g.sessions.Load() - g.set.Pending.Load() - g.http.Count()
+}
+
+// welcomes is nil while clients that have a place, or find one, may come in.
+func (g *Gateway) welcomes() error {
+	switch {
+	case g.draining.Load():
+		return errDraining
+	case g.set.Crowded():
+		g.metrics.Reached(metrics.LimitBuffered)
+		g.relieve() // rather than at the next tick
+		return engine.ErrBusy
+	}
+	return nil
 }
