@@ -241,16 +241,6 @@ func (l *loop) decided(c *client, r upstream.Reply) {
 	l.letIn(c, hs, l.petitions[c].client, v, rest)
 }
 
-// accepted keeps what the upstream, which accepts c, says about it.
-func (c *client) accepted(r upstream.Reply) {
-	if r.Verdict != nil {
-		c.name(r.Verdict.User)
-	}
-	if r.State != nil {
-		c.remember(*r.State)
-	}
-}
-
 // turnedDown is the answer to a client that the upstream does not want.
 func turnedDown(v *upstream.Verdict) *handshake.Error {
 	e := handshake.Error{Status: v.Status, Reason: "refused by the upstream"}
@@ -267,19 +257,4 @@ func turnedDown(v *upstream.Verdict) *handshake.Error {
 		e.Header += errUnauthorized.Header
 	}
 	return &e
-}
-
-// unreached tells the upstream, which has accepted c or may have, that it never
-// got in.
-func (l *loop) unreached(c *client) {
-	hs := c.hub.now.Load()
-	if hs.traits.Events&upstream.Connect == 0 {
-		return
-	}
-	l.ask(c, hs, upstream.Event{
-		Type:   upstream.Disconnected,
-		Code:   c.Closing.Code(),
-		Reason: metrics.ResultClientGone.String(),
-	})
-	c.Release(engine.HoldEvent) // that answer tells us nothing
 }

@@ -66,15 +66,3 @@ func (c *client) counts() *metrics.Hub {
 	}
 	return c.hub.metrics
 }
-
-// vacate frees the slot of c, whose socket is closed or somebody else's.
-func (l *loop) vacate(c *client) {
-	l.forsake(c, metrics.DiscardUpstream)
-	if c.placed {
-		l.g.givePlace(c.hub)
-	}
-	delete(l.traced, c)
-	s := c.Stream
-	*c = client{Stream: s}
-	l.Free(s)
-}

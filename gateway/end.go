@@ -3,37 +3,10 @@ package gateway
 import (
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
-	"sluice/session"
 )
-
-// due looks at the deadlines of an open session that are not of its frames: when
-// its token expires, and until when a close waits. It returns the next of them.
-func (l *loop) due(c *client) (next session.Tick, some bool) {
-	next, some, over := l.expired(c)
-	if over && !l.dismiss(c, ws.StatusPolicyViolation, metrics.ReasonTokenExpired, "token expired") {
-		return 0, false
-	}
-	if some = some && !over; !some {
-		next = 0
-	}
-	parting, parts := l.partings[c]
-	if !parts {
-		return next, some
-	}
-	if !l.Now().Before(parting.until) {
-		l.partFrom(c, parting)
-		return 0, false
-	}
-	if !some || parting.until.Before(next) {
-		next = parting.until
-	}
-	return next, true
-}
 
 // gone ends what there is of c, whose socket is closed, and tells its upstream.
 func (l *loop) gone(c *client, from engine.State) {
@@ -71,27 +44,54 @@ func (l *loop) abandon(c *client, reason metrics.Reason) {
 	}
 }
 
-// closeRemovedHubs closes the sessions of hubs that a reload took away. Called
-// by any other goroutine.
-func (l *loop) closeRemovedHubs() {
-	l.inSlices(new(removal).run)
+// unreached tells the upstream, which has accepted c or may have, that it never
+// got in.
+func (l *loop) unreached(c *client) {
+	hs := c.hub.now.Load()
+	if hs.traits.Events&upstream.Connect == 0 {
+		return
+	}
+	l.ask(c, hs, upstream.Event{
+		Type:   upstream.Disconnected,
+		Code:   c.Closing.Code(),
+		Reason: metrics.ResultClientGone.String(),
+	})
+	c.Release(engine.HoldEvent) // that answer tells us nothing
 }
 
-// removal is a walk through all slots of a loop.
-type removal struct{ cursor uint32 }
-
-// run looks at slots for a slice of time, and is true when it has seen all.
-func (r *removal) run(l *loop) bool {
-	begin := l.Micros()
-	for ; r.cursor < l.Slots(); r.cursor++ {
-		c := l.at(r.cursor)
-		closes := c.State() == engine.Open && c.hub.now.Load().gone
-		if (closes || r.cursor%64 == 63) && l.Since(begin) > slice {
-			return false
-		}
-		if closes {
-			l.dismiss(c, ws.StatusGoingAway, metrics.ReasonHubRemoved, "hub removed")
-		}
+// orphanAnswered frees the slot of a client whose socket is closed and whose
+// last event is answered.
+func (l *loop) orphanAnswered(c *client, r upstream.Reply) {
+	c.accepted(r)
+	switch {
+	case c.Upgraded():
+		l.farewell(c)
+		return
+	case r.Verdict == nil || r.Verdict.Status == 0 || r.Verdict.Doubt:
+		l.unreached(c)
 	}
-	return true
+	l.vacate(c)
+}
+
+// farewell tells the upstream of a session's end, and frees the slot.
+func (l *loop) farewell(c *client) {
+	l.ask(c, c.hub.now.Load(), upstream.Event{
+		Type:   upstream.Disconnected,
+		Code:   c.Closing.Code(),
+		Reason: c.Reason().String(),
+	})
+	c.Release(engine.HoldEvent) // that answer tells us nothing
+	l.vacate(c)
+}
+
+// vacate frees the slot of c, whose socket is closed or somebody else's.
+func (l *loop) vacate(c *client) {
+	l.forsake(c, metrics.DiscardUpstream)
+	if c.placed {
+		l.g.givePlace(c.hub)
+	}
+	delete(l.traced, c)
+	s := c.Stream
+	*c = client{Stream: s}
+	l.Free(s)
 }

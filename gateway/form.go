@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sluice/gateway/delivery"
+	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -36,4 +37,23 @@ func (f form) encode(l *loop, m *delivery.Send) []byte {
 		return session.AppendFrame(nil, m.Op, m.Data)
 	}
 	return l.Deflate(m.Op, m.Data, int(f-windowed)+smallestWindow)
+}
+
+// charged charges a frame that many may hold to the budget, until nobody does.
+// It is nil when the budget is used up.
+func (g *Gateway) charged(frame []byte) *session.Shared {
+	size := cap(frame) + session.SharedSize
+	if !g.budget.Take(size) {
+		return nil
+	}
+	return session.NewShared(frame, func([]byte) { g.budget.Give(size) })
+}
+
+// shared is charged, and counts that there was no room.
+func (g *Gateway) shared(frame []byte) *session.Shared {
+	f := g.charged(frame)
+	if f == nil {
+		g.metrics.Reached(metrics.LimitBuffered)
+	}
+	return f
 }

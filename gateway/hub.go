@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"sluice/gateway/auth"
 	"sluice/gateway/config"
@@ -145,4 +146,34 @@ func (g *Gateway) openUpstream(r *revision, h *hub, hs *hubSettings) error {
 	hs.upstream = up
 	r.opened = append(r.opened, func(ctx context.Context) { up.Close(ctx) })
 	return nil
+}
+
+// end closes the upstream of hs, and what verifies its tokens.
+func (g *Gateway) end(hs *hubSettings) {
+	defer g.uncount(hs)
+	if hs.clients != nil {
+		hs.clients.Close()
+	}
+	if hs.upstream == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(g.telling, time.Minute)
+	defer cancel()
+	if lost := hs.upstream.Close(ctx); lost > 0 {
+		g.log.Warn("events not delivered", "hub", hs.name, "lost", lost)
+	}
+}
+
+// uncount ends the series that can move no more once hs has ended: those of the
+// upstream where the hub has one that is built in now, all of a hub that is
+// gone.
+func (g *Gateway) uncount(hs *hubSettings) {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	if hs.hub.now.Load().traits.Inline {
+		hs.hub.metrics.ExportUpstream(false)
+	}
+	if hs.gone {
+		hs.hub.metrics.Release()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"sluice/gateway/auth"
 	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
+	"sluice/gateway/upstream"
 	"sluice/metrics"
 	"sluice/session"
 )
@@ -262,4 +263,14 @@ func (l *loop) expired(c *client) (ask session.Tick, bounded, over bool) {
 	}
 	left := c.who.grant.expires - l.Uptime()
 	return l.Now() + 1 + session.Tick(min(max(0, left), horizon)/engine.Tick), true, left <= 0
+}
+
+// accepted keeps what the upstream, which accepts c, says about it.
+func (c *client) accepted(r upstream.Reply) {
+	if r.Verdict != nil {
+		c.name(r.Verdict.User)
+	}
+	if r.State != nil {
+		c.remember(*r.State)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"sluice/gateway/upstream"
@@ -82,40 +81,6 @@ func (l *loop) Reply(to session.Ref, r upstream.Reply) {
 	l.post(letter{to: to, reply: r})
 }
 
-// slice is how long mail may keep a loop from its sockets.
-const slice = time.Millisecond
-
-// readMail runs in the loop when its doorbell has rung.
-func (l *loop) readMail() {
-	m := &l.mail
-	if m.next == len(m.out) && !m.swap() {
-		return // until there is a letter, the loop may not be whole
-	}
-	start := l.Uptime()
-	for i := 0; ; i++ {
-		if m.next == len(m.out) && !m.swap() {
-			return
-		}
-		lt := &m.out[m.next]
-		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && l.Uptime()-start > slice {
-			l.Wake() // the rest after the sockets
-			return
-		}
-		if lt.run != nil {
-			for !l.runLetter(lt.run) {
-				if !l.over {
-					l.Wake()
-					return
-				}
-			}
-		} else {
-			l.deliver(lt)
-		}
-		*lt = letter{}
-		m.next++
-	}
-}
-
 // swap takes what has come in since. It is false if there is nothing.
 func (m *mailbox) swap() bool {
 	clear(m.out)
@@ -172,18 +137,6 @@ func (m *mailbox) close() {
 	m.mu.Unlock()
 }
 
-// runLetter calls run. A panic in it is counted and logged; the letter is
-// done with.
-func (l *loop) runLetter(run func(*loop) bool) (done bool) {
-	done = true
-	defer func() {
-		if v := recover(); v != nil {
-			l.Panicked(v)
-		}
-	}()
-	return run(l)
-}
-
 // inSlices has f called on the loop until it returns true. Each time is a
 // letter of its own: sockets, ticks and other mail have their turn in between.
 func (l *loop) inSlices(f func(*loop) bool) bool {
@@ -193,14 +146,4 @@ func (l *loop) inSlices(f func(*loop) bool) bool {
 		}
 		return true
 	}})
-}
-
-// deliver reads a letter to one session.
-func (l *loop) deliver(lt *letter) {
-	c := l.find(lt.to)
-	if c == nil {
-		return
-	}
-	defer l.Guard(c.Stream)
-	l.answered(c, lt.reply)
 }

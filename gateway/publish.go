@@ -74,22 +74,3 @@ func (g *Gateway) reserveRoom(o *order) (loops []*loop, ok bool) {
 	}
 	return loops, true
 }
-
-// charged charges a frame that many may hold to the budget, until nobody does.
-// It is nil when the budget is used up.
-func (g *Gateway) charged(frame []byte) *session.Shared {
-	size := cap(frame) + session.SharedSize
-	if !g.budget.Take(size) {
-		return nil
-	}
-	return session.NewShared(frame, func([]byte) { g.budget.Give(size) })
-}
-
-// shared is charged, and counts that there was no room.
-func (g *Gateway) shared(frame []byte) *session.Shared {
-	f := g.charged(frame)
-	if f == nil {
-		g.metrics.Reached(metrics.LimitBuffered)
-	}
-	return f
-}

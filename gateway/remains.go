@@ -94,33 +94,6 @@ func (l *loop) remain(c *client) {
 	l.remains.Set(c, &remains{held: h, reader: reader, until: l.Now() + 1 + ticks(config.Duration(budget))})
 }
 
-// carryOn takes what c has left behind to its upstream, up to a message whose
-// answer has to be waited for. It reports whether an answer is waited for.
-func (l *loop) carryOn(c *client) (waits bool) {
-	for !c.waiting() {
-		r, ok := l.remains.Get(c)
-		if !ok {
-			break // an answer at once may end them
-		}
-		if !l.Now().Before(r.until) {
-			l.forsake(c, metrics.DiscardTimeout)
-			break
-		}
-		in, n, err := l.Next(&r.reader, &c.hub.class, r.held.Bytes())
-		r.held.Advance(n)
-		switch {
-		case err == session.ErrBudget:
-			l.forsake(c, metrics.DiscardMemory)
-		case err != nil || in.Kind == session.None || in.Kind == session.Close:
-			r.held.Advance(len(r.held.Bytes()))
-			l.forsake(c, metrics.DiscardTimeout) // of nothing
-		case in.Kind == session.Message:
-			l.message(c, c.hub.now.Load(), in.Op, in.Payload)
-		}
-	}
-	return c.waiting()
-}
-
 // forsake gives up what is left of c, and counts the messages in it.
 func (l *loop) forsake(c *client, why metrics.Discard) {
 	r, ok := l.remains.Get(c)

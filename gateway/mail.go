@@ -1,0 +1,59 @@
+package gateway
+
+import "time"
+
+// readMail runs in the loop when its doorbell has rung.
+func (l *loop) readMail() {
+	m := &l.mail
+	if m.next == len(m.out) && !m.swap() {
+		return // until there is a letter, the loop may not be whole
+	}
+	start := l.Uptime()
+	for i := 0; ; i++ {
+		if m.next == len(m.out) && !m.swap() {
+			return
+		}
+		lt := &m.out[m.next]
+		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && l.Uptime()-start > slice {
+			l.Wake() // the rest after the sockets
+			return
+		}
+		if lt.run != nil {
+			for !l.runLetter(lt.run) {
+				if !l.over {
+					l.Wake()
+					return
+				}
+			}
+		} else {
+			l.deliver(lt)
+		}
+		*lt = letter{}
+		m.next++
+	}
+}
+
+// slice is how long mail may keep a loop from its sockets.
+const slice = time.Millisecond
+
+// runLetter calls run. A panic in it is counted and logged; the letter is
+// done with.
+func (l *loop) runLetter(run func(*loop) bool) (done bool) {
+	done = true
+	defer func() {
+		if v := recover(); v != nil {
+			l.Panicked(v)
+		}
+	}()
+	return run(l)
+}
+
+// deliver reads a letter to one session.
+func (l *loop) deliver(lt *letter) {
+	c := l.find(lt.to)
+	if c == nil {
+		return
+	}
+	defer l.Guard(c.Stream)
+	l.answered(c, lt.reply)
+}
