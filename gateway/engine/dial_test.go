@@ -55,7 +55,7 @@ func TestDialledStreamIsAClient(t *testing.T) {
 		e, to := o.engines[loops-1], netip.MustParseAddrPort("192.0.2.1:80")
 		var server *guest
 		o.world.Service = func(addr netip.AddrPort, p *netpolltest.Peer) bool {
-			server = &guest{p, o}
+			server = &guest{Peer: p, o: o}
 			return addr == to
 		}
 		s, err := e.Dial(to, &o.guests)
@@ -101,7 +101,7 @@ func TestWhatADialledStreamQueuesIsMasked(t *testing.T) {
 	o.world.Room = 1000
 	var server *guest
 	o.world.Service = func(_ netip.AddrPort, p *netpolltest.Peer) bool {
-		server = &guest{p, o}
+		server = &guest{Peer: p, o: o}
 		return true
 	}
 	e := o.engines[0]

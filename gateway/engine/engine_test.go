@@ -247,12 +247,8 @@ func TestWithoutRoomWhoWaitsLongestGoes(t *testing.T) {
 	o.full = true
 	newcomer := o.connect(0)
 	o.pass(0)
-	if got, _ := newcomer.hear(); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
-		t.Errorf("the newcomer got %q", got)
-	}
-	if got, err := silent.hear(); !strings.HasPrefix(got, "HTTP/1.1 503 ") || err == nil {
-		t.Errorf("the silent one got %q, %v", got, err)
-	}
+	newcomer.wantRefused(503)
+	silent.wantRefused(503)
 	session.say(text("still here"))
 	session.want(frame(ws.OpText, "still here"))
 }

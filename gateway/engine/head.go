@@ -62,7 +62,7 @@ func (e *Engine) takeHead(s *Stream, p []byte, seen int) {
 	end := handshake.End(p, seen)
 	switch {
 	case end > limit || end < 0 && len(p) >= limit:
-		e.owner.BadHead(s, p, handshake.TooLarge(p[:limit]))
+		e.owner.BadHead(s, p[:limit], handshake.TooLarge(p[:limit]))
 	case end >= 0:
 		e.letGo(s)
 		e.owner.Head(s, p[:end], p[end:])

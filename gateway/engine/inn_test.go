@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/engine/transport"
+	"sluice/gateway/engine/transport/transporttest"
 	"sluice/gateway/handshake"
 	"sluice/metrics"
 	"sluice/netpoll"
@@ -37,13 +37,23 @@ type inn struct {
 	rest    []byte   // what came behind the last head
 	taken   netpoll.Conn
 	over    *transport.State // that of taken
+	maker   transport.Maker  // nil: streams are plain
 	due     session.Tick     // an owner's deadline, if not 0
 	pressed func()
 	kept    map[*Stream]bool
+	runs    map[int]bool // engines that let newcomers in
 }
 
 func open(t *testing.T, loops int, change func(*Limits)) *inn {
-	o := &inn{t: t, world: netpolltest.New(1), kept: make(map[*Stream]bool)}
+	var m transport.Maker
+	if strings.HasPrefix(t.Name(), "TestOverATransport/") {
+		m = &transporttest.Scrambler{Seed: 1}
+	}
+	return openWith(t, loops, m, change)
+}
+
+func openWith(t *testing.T, loops int, m transport.Maker, change func(*Limits)) *inn {
+	o := &inn{t: t, world: netpolltest.New(1), maker: m, kept: make(map[*Stream]bool), runs: make(map[int]bool)}
 	o.set = &Set{
 		Engines: loops,
 		Budget:  session.NewBudget(8 << 20),
@@ -71,7 +81,7 @@ func open(t *testing.T, loops int, change func(*Limits)) *inn {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := New(o.set, i, o.world.System(), []Listener{door}, 1, &room{o, i})
+		e, err := New(o.set, i, o.world.System(), Over([]Listener{door}, o.maker), 1, &room{o, i})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,6 +132,10 @@ func (r *room) engine() *Engine { return r.engines[r.index] }
 func (r *room) Room() bool     { return !r.full }
 func (r *room) Came(s *Stream) { r.tell("came") }
 func (r *room) Woken() {
+	if r.runs[r.index] { // it was a transport that woke the engine
+		return
+	}
+	r.runs[r.index] = true
 	if err := r.engine().Run(); err != nil {
 		r.t.Error(err)
 	}
@@ -244,12 +258,6 @@ func (r *room) Broken(s *Stream) {
 	r.engine().Cut(s, metrics.ReasonPanic)
 }
 
-// guest is a client of an engine.
-type guest struct {
-	*netpolltest.Peer
-	o *inn
-}
-
 // connect connects to the engine of that index.
 func (o *inn) connect(index int) *guest {
 	o.t.Helper()
@@ -257,7 +265,11 @@ func (o *inn) connect(index int) *guest {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	return &guest{p, o}
+	g := &guest{Peer: p, o: o}
+	if o.maker != nil {
+		g.shakeHands()
+	}
+	return g
 }
 
 // enter connects and is let in.
@@ -283,46 +295,6 @@ func frame(op ws.OpCode, s string) string { return string(session.AppendFrame(ni
 
 func goodbye(code ws.StatusCode, reason string) string {
 	return string(session.AppendClose(nil, code, reason))
-}
-
-// say sends s, and lets what follows happen.
-func (g *guest) say(s string) {
-	g.o.t.Helper()
-	if n := g.Write([]byte(s)); n != len(s) {
-		g.o.t.Fatalf("%d of %d bytes sent", n, len(s))
-	}
-	g.o.pass(0)
-}
-
-// hear reads what has come.
-func (g *guest) hear() (s string, err error) {
-	for {
-		p, err := g.Read(64 << 10)
-		if s += string(p); err != nil {
-			if err == netpoll.ErrWouldBlock {
-				err = nil
-			}
-			return s, err
-		}
-	}
-}
-
-// want fails unless s has come.
-func (g *guest) want(s string) {
-	g.o.t.Helper()
-	g.o.pass(0)
-	if got, _ := g.hear(); got != s {
-		g.o.t.Fatalf("got %q, want %q", got, s)
-	}
-}
-
-// wantEnd fails unless the engine has ended its direction, behind s.
-func (g *guest) wantEnd(s string) {
-	g.o.t.Helper()
-	g.o.pass(0)
-	if got, err := g.hear(); got != s || err != io.EOF {
-		g.o.t.Fatalf("got %q, %v, want %q and the end", got, err, s)
-	}
 }
 
 func (o *inn) wantHeard(s string) {

@@ -110,6 +110,9 @@ func (e *Engine) Plug(s *Stream, k Socket, answer []byte, deflate bool, windowBi
 			e.weigh(s, 0)
 			e.stall(s)
 		}
+		if line.Unread() {
+			s.miss(netpoll.In)
+		}
 	}
 	e.answer(s, answer)
 	if s.state != Open || !s.conn.Open() { // it has been lost

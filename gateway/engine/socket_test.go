@@ -230,7 +230,7 @@ func TestDialledSocketMoves(t *testing.T) {
 	o := open(t, 4, nil)
 	var server *guest
 	o.world.Service = func(_ netip.AddrPort, p *netpolltest.Peer) bool {
-		server = &guest{p, o}
+		server = &guest{Peer: p, o: o}
 		return true
 	}
 	s, err := o.engines[0].Dial(netip.MustParseAddrPort("192.0.2.1:80"), &o.guests)

@@ -124,7 +124,7 @@ func (e *Engine) readWire(s *Stream, k, size int) (p []byte, n int, more bool, e
 // what is queued cannot be sealed any more.
 func (e *Engine) unreadable(s *Stream, err error) {
 	switch {
-	case !s.is(wired) || !s.line().Failed():
+	case !s.is(wired) || s.state == Leaving || !s.line().Failed():
 		e.Drop(s, lost(err))
 	case s.state == Heading:
 		e.owner.BadHead(s, nil, errTransport)
