@@ -181,7 +181,10 @@ func (l *loop) present(c *client, hs *hubSettings, client *auth.Client, head, re
 		l.refuse(c, engine.ErrBusy)
 		return
 	}
-	l.ask(c, hs, upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client), Parent: l.traceOf(c)})
+	ev := upstream.Event{Type: upstream.Connect, Request: requestOf(&l.head, client), Parent: l.traceOf(c)}
+	if r, now := l.ask(c, hs, ev); now {
+		l.decided(c, r)
+	}
 }
 
 // requestOf is what the upstream is told of a handshake.

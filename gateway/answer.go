@@ -34,8 +34,8 @@ func (l *loop) answered(c *client, r upstream.Reply) {
 	}
 }
 
-// heard takes a reply to what c has asked, whenever it comes. The caller flushes.
-// It is false when c has to wait on until all of the reply has happened.
+// heard takes a reply to what c has asked before. The caller flushes. It is false
+// when c has to wait on until all of the reply has happened.
 func (l *loop) heard(c *client, r upstream.Reply) (done bool) {
 	switch c.asked {
 	case upstream.Connect:

@@ -13,7 +13,9 @@ import (
 // once, the answer back.
 func (l *loop) message(c *client, hs *hubSettings, op ws.OpCode, payload []byte) {
 	l.metrics.Received(c.hub.metrics, len(payload))
-	l.ask(c, hs, upstream.Event{Type: upstream.Message, Name: "message", Op: op, Data: payload})
+	if r, now := l.ask(c, hs, upstream.Event{Type: upstream.Message, Name: "message", Op: op, Data: payload}); now {
+		l.reply(c, r)
+	}
 }
 
 // carryOn takes what c has left behind to its upstream, up to a message whose
@@ -43,11 +45,11 @@ func (l *loop) carryOn(c *client) (waits bool) {
 	return c.waiting()
 }
 
-// ask sends an event of c to the hub's upstream. One that answers at once is
-// heard at once; for any other the session waits, and the next event with it.
-func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
+// ask sends an event of c to the hub's upstream. One that answers at once has
+// done so: now is true. For any other the session waits, and the next event with it.
+func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) (r upstream.Reply, now bool) {
 	if hs.traits.Events&ev.Type == 0 {
-		return
+		return r, false
 	}
 	ev.Hub, ev.From = c.hub.name, c.Ref()
 	if c.who != nil {
@@ -55,10 +57,8 @@ func (l *loop) ask(c *client, hs *hubSettings, ev upstream.Event) {
 	}
 	l.event = ev
 	c.asked = ev.Type
-	r, inline := hs.upstream.Send(&l.event, l)
-	if inline {
-		l.heard(c, r)
-		return
+	if r, now = hs.upstream.Send(&l.event, l); !now {
+		c.Hold(engine.HoldEvent)
 	}
-	c.Hold(engine.HoldEvent)
+	return r, now
 }

@@ -70,7 +70,9 @@ func (l *loop) open(c *client, hs *hubSettings, client *auth.Client, answer, res
 	if agreed.Subprotocol != "" {
 		c.identify().sub = hs.subprotocol(agreed.Subprotocol)
 	}
-	l.ask(c, hs, upstream.Event{Type: upstream.Connected, Parent: parent})
+	if r, now := l.ask(c, hs, upstream.Event{Type: upstream.Connected, Parent: parent}); now {
+		l.reply(c, r)
+	}
 	if client != nil && hs.expire && !client.Expires.IsZero() {
 		l.expireWith(c, client.Expires)
 	}
