@@ -201,7 +201,7 @@ func (l *loop) Ticked() {
 		l.quench()
 	}
 	if len(l.withheld[nil]) > 0 {
-		l.retryWithheld(nil)
+		l.post(letter{run: func(l *loop) bool { return l.publishWithheld(nil) }})
 	}
 	if l.drain != nil {
 		l.drainTick()

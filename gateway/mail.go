@@ -14,19 +14,19 @@ func (l *loop) readMail() {
 			return
 		}
 		lt := &m.out[m.next]
-		if (lt.run != nil || i&15 == 15) && !l.over && i > 0 && l.Uptime()-start > slice {
+		if (!lt.isReply() || i&15 == 15) && !l.over && i > 0 && l.Uptime()-start > slice {
 			l.Wake() // the rest after the sockets
 			return
 		}
-		if lt.run != nil {
-			for !l.runLetter(lt.run) {
+		if lt.isReply() {
+			l.deliver(lt)
+		} else {
+			for !l.work(lt) {
 				if !l.over {
 					l.Wake()
 					return
 				}
 			}
-		} else {
-			l.deliver(lt)
 		}
 		*lt = letter{}
 		m.next++
@@ -36,16 +36,22 @@ func (l *loop) readMail() {
 // slice is how long mail may keep a loop from its sockets.
 const slice = time.Millisecond
 
-// runLetter calls run. A panic in it is counted and logged; the letter is
-// done with.
-func (l *loop) runLetter(run func(*loop) bool) (done bool) {
+// work does what a letter says that is no reply, and is false if that takes longer
+// than a slice. A panic in it is counted and logged; the letter is done with.
+func (l *loop) work(lt *letter) (done bool) {
 	done = true
 	defer func() {
 		if v := recover(); v != nil {
 			l.Panicked(v)
 		}
 	}()
-	return run(l)
+	switch {
+	case lt.errand != nil:
+		return lt.errand.run(l)
+	case lt.freed != nil:
+		return l.publishWithheld(lt.freed)
+	}
+	return lt.run(l)
 }
 
 // deliver reads a letter to one session.

@@ -11,14 +11,18 @@ import (
 )
 
 // letter is a piece of work that another goroutine hands to a loop: a reply to
-// one session, or anything else as a function.
+// one session, or one of what follows. All but a reply may take a while: it is
+// read again later then, with everything behind it waiting.
 type letter struct {
-	to    session.Ref
-	reply upstream.Reply
-	// run, if not nil, is called instead. It returns false to be called again
-	// later, with everything behind it waiting: a broadcast in slices.
-	run func(*loop) bool
+	to     session.Ref
+	reply  upstream.Reply
+	errand *errand          // an order to carry out
+	freed  *mailbox         // which has room again, for replies that wait for some
+	run    func(*loop) bool // anything else; it returns false to be called again
 }
+
+// isReply reports whether it is nothing else.
+func (lt *letter) isReply() bool { return lt.errand == nil && lt.freed == nil && lt.run == nil }
 
 // mailbox is how a loop is reached from outside. Its lock is held for an
 // append or a swap, never while a letter is read.
@@ -110,7 +114,7 @@ func (m *mailbox) delivered(size int) {
 	m.wanted.Store(false)
 	m.mu.Unlock()
 	for _, l := range waiters {
-		l.retryWithheld(m)
+		l.post(letter{freed: m})
 	}
 }
 

@@ -41,8 +41,10 @@ func (g *Gateway) publish(o *order) (told int, err error) {
 			frame.Retain(1)
 			e.frames[plain] = frame
 		}
-		if !l.post(letter{run: e.run}) { // it has ended since, and its sessions with it
-			e.release()
+		if !l.post(letter{errand: e}) { // it has ended since, and its sessions with it
+			if frame != nil {
+				frame.Release()
+			}
 			l.mail.delivered(o.size)
 			continue
 		}

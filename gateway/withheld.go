@@ -46,13 +46,8 @@ func (l *loop) queue(o *order, w withheld) {
 func (l *loop) awaitRoom(m *mailbox) {
 	waiting := l.withheld[m]
 	if m != nil && len(waiting) > 0 && m.await(l, waiting[0].size, l.g.settings.Load().mailbox) {
-		l.retryWithheld(m)
+		l.post(letter{freed: m})
 	}
-}
-
-// retryWithheld has the loop publish what waits for room in m. Any goroutine.
-func (l *loop) retryWithheld(m *mailbox) {
-	l.post(letter{run: func(l *loop) bool { return l.publishWithheld(m) }})
 }
 
 // publishWithheld publishes what waits for room in m, one after the other, until
