@@ -110,6 +110,7 @@ func (b *simulatedBackend) answered(c *told, r upstream.Reply) {
 	if r.State != nil {
 		c.state = r.State.Value
 	}
+	b.affect(r.Effects)
 }
 
 // act is what the backend does with an event that has arrived.
@@ -129,6 +130,8 @@ func (b *simulatedBackend) act(c *told, ev *upstream.Event) (reply upstream.Repl
 			reply = upstream.Reply{Close: delivery.Close{Code: 1011}, Outcome: metrics.OutcomeFailed}
 		case 1, 2:
 			reply.State = &delivery.State{Value: strconv.Itoa(int(n))}
+		case 3, 4, 5, 6:
+			reply.Effects = b.imagine(c)
 		}
 	case upstream.Disconnected:
 		c.told = true

@@ -296,7 +296,11 @@ func (c *simulatedClient) frames(b []byte) {
 
 // hear takes a message, of which word is the beginning.
 func (c *simulatedClient) hear(word uint32) {
-	if word&isPush != 0 {
+	switch {
+	case word&isEffect != 0:
+		c.visit.feels(word &^ (isPush | isEffect))
+		return
+	case word&isPush != 0:
 		c.visit.hears(word &^ isPush)
 		return
 	}

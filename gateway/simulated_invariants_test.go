@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"sluice/gateway/engine"
@@ -31,6 +32,7 @@ func (s *simulation) sweep() {
 			}
 			s.look(l, c)
 		})
+		s.wakes(l)
 		mail = mail || l.hasMail()
 	}
 	if !mail {
@@ -51,13 +53,24 @@ func (s *simulation) sweep() {
 	}
 }
 
+// wakes holds that somebody wakes what waits for room.
+func (s *simulation) wakes(l *loop) {
+	for _, other := range s.loops {
+		m := &other.mail
+		if len(l.withheld[m]) > 0 && !l.hasMail() && (!slices.Contains(m.waiters, l) || m.bytes.Load() == 0) {
+			s.fail("loop %d: %d replies wait for the mailbox of loop %d, which has %d bytes, and nobody wakes them", l.index,
+				len(l.withheld[m]), other.index, m.bytes.Load())
+		}
+	}
+}
+
 // hasMail reports whether l has still to read a letter.
 func (l *loop) hasMail() bool { return len(l.mail.in)+len(l.mail.out)-l.mail.next > 0 }
 
 // look holds what must be true of one client between two callbacks.
 func (s *simulation) look(l *loop, c *client) {
 	slot := c.Slot()
-	if told := s.backend.conns[c.Ref()]; c.waiting() && !l.hasMail() && c.hub.name != "echo" && (told == nil || !told.under) {
+	if told := s.backend.conns[c.Ref()]; c.waiting() && !l.hasMail() && c.hub.name != "echo" && (told == nil || !told.under) && !l.withholds(c) {
 		s.fail("slot %d, state %d, waits for the backend, which has nothing of it", slot, c.State())
 	}
 	late := session.Tick(s.lateness()/engine.Tick) + 10
@@ -100,6 +113,7 @@ func (s *simulation) calmed() {
 		if s.failed || c.peer == nil || !c.upgraded || c.closed || c.half || c.visit.doomed {
 			continue
 		}
+		c.visit.calmed()
 		for _, d := range c.visit.due {
 			if d.must {
 				s.fail("visit %d has not heard push %d, which was for it", c.visit.number, d.id)
@@ -115,8 +129,8 @@ func (s *simulation) ended() {
 			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d partings, %d remains, %d outlines, %d timers are left", l.index,
 				l.Counts().Used, l.Counts().Stalled, l.Counts().Thirsty, len(l.partings), l.remains.Len(), l.Counts().Skimmed, l.Counts().Timers)
 		}
-		if n := l.mail.bytes.Load(); n != 0 {
-			s.fail("loop %d: %d bytes of pushes are left", l.index, n)
+		if n := l.mail.bytes.Load(); n != 0 || len(l.withheld) > 0 {
+			s.fail("loop %d: %d bytes of pushes are left, and what waits for %d mailboxes", l.index, n, len(l.withheld))
 		}
 		l.Trim()
 	}

@@ -56,6 +56,8 @@ type visit struct {
 	in      map[string]fact
 	may     map[delivery.Permission]fact
 	due     []due
+	felt    map[uint32]bool // effects of others' messages, and whether it has heard them
+	last    map[*visit]uint32
 }
 
 // due is a push that the client is to hear, or may hear.

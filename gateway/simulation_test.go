@@ -43,6 +43,7 @@ type simulation struct {
 	clients   []*simulatedClient
 	visits    []*visit
 	pushes    []*push
+	effects   []*effect
 	wires     []*wire // by descriptor
 	written   int     // messages that sockets have taken whole
 	common    *session.Context

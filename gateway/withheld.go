@@ -6,6 +6,7 @@ import (
 	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
+	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -14,12 +15,14 @@ import (
 // event were not answered, and goes on when it is published.
 //
 // What had no room wakes it: a mailbox tells the loops that wait when something
-// has left it, and the tick tries again what found no room in the node's budget.
-// Of those that wait for the same, the first is the first to be tried again.
+// has left it, and the tick tries again what found no room in the node's budget,
+// for as long as a message may wait for buffers. Of those that wait for the same,
+// the first is the first to be tried again.
 type withheld struct {
-	to   session.Ref
-	rest upstream.Reply // its first effect was refused
-	size int            // the room that it needs in each mailbox
+	to    session.Ref
+	rest  upstream.Reply // its first effect was refused
+	size  int            // the room that it needs in each mailbox
+	since session.Tick   // when it began to wait for this
 }
 
 // withhold has c wait until there is room for o, which the first effect of rest
@@ -31,12 +34,13 @@ func (l *loop) withhold(c *client, o *order, rest upstream.Reply) bool {
 		return false
 	}
 	c.Hold(engine.HoldEvent)
-	l.queue(o, withheld{c.Ref(), rest, o.size})
+	l.queue(o, withheld{to: c.Ref(), rest: rest, size: o.size})
 	return true
 }
 
 // queue puts w at the end of those that wait for the room that o did not find.
 func (l *loop) queue(o *order, w withheld) {
+	w.since = l.Now()
 	l.withheld[o.lacks] = append(l.withheld[o.lacks], w)
 	l.awaitRoom(o.lacks)
 }
@@ -84,14 +88,19 @@ func (l *loop) publishAgain(w withheld, m *mailbox) (ok bool) {
 	e := w.rest.Effects[0]
 	o := newOrder(c.hub, *e.Target, e.Action)
 	o.again = true
-	if _, err := l.g.publish(o); err != nil {
-		if o.lacks == m {
-			return false
-		}
+	_, err := l.g.publish(o)
+	switch {
+	case err == nil:
+		w.rest.Effects = w.rest.Effects[1:]
+	case o.lacks != m:
 		l.queue(o, w)
 		return true
+	case m != nil || l.Now()-w.since < engine.ThirstTicks:
+		return false
+	default:
+		l.close(c, session.StatusTryAgainLater, metrics.ReasonMemory, "out of buffers")
+		w.rest = upstream.Reply{}
 	}
-	w.rest.Effects = w.rest.Effects[1:]
 	l.answered(c, w.rest)
 	return true
 }

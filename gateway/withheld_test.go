@@ -217,6 +217,28 @@ func TestRepliesWaitForRoomInTheBudget(t *testing.T) {
 	}
 }
 
+// A client whose message has effects for which there is no buffer for long is sent
+// away, like one whose message finds none.
+func TestRepliesDoNotWaitForTheBudgetForEver(t *testing.T) {
+	n, peers, late := crowdedMail(t, 1)
+	speaker, other := peers[0][0], peers[0][1]
+	n.budget.SetLimit(20 << 10)
+	speaker.send(text("one"))
+	late.next(t, upstream.Message).reply(upstream.Reply{Effects: []delivery.Effect{say("red", loud)}})
+	eventually(t, "the reply waits", func() bool { return n.withholding() == 1 })
+	other.send(text("another"))
+	late.next(t, upstream.Message).reply(upstream.Reply{Effects: []delivery.Effect{say("red", "soft")}})
+	speaker.want(ws.OpText, "soft")
+	speaker.want(ws.OpClose, body(1013, "out of buffers"))
+	speaker.send(closeFrame(1013))
+	n.closedFor(metrics.ReasonMemory)
+	late.next(t, upstream.Disconnected)
+	other.want(ws.OpText, "soft") // and nothing before it
+	if got := n.withholding(); got != 0 {
+		t.Errorf("%d replies wait still", got)
+	}
+}
+
 // An upstream that answers at once may have effects on others, too, and then its
 // client waits as well.
 func TestInlineRepliesWaitForRoom(t *testing.T) {
