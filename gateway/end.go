@@ -90,6 +90,7 @@ func (l *loop) vacate(c *client) {
 	if c.placed {
 		l.g.givePlace(c.hub)
 	}
+	delete(l.petitions, c)
 	delete(l.traced, c)
 	s := c.Stream
 	*c = client{Stream: s}

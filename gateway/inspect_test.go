@@ -107,6 +107,7 @@ func (n *node) left() string {
 		l.do(func(l *loop) {
 			see("slots", float64(l.Counts().Used))
 			see("timers", float64(l.Counts().Timers))
+			see("petitions", float64(len(l.petitions)))
 			see("closes that wait", float64(len(l.partings)))
 			see("replies that wait", float64(len(l.withheld)))
 			see("remains", float64(l.remains.Len()+l.Counts().Skimmed))

@@ -125,9 +125,9 @@ func (s *simulation) calmed() {
 // ended holds what must be left of a node whose clients have all gone.
 func (s *simulation) ended() {
 	for _, l := range s.loops {
-		if l.Counts().Used > 0 || l.Counts().Stalled+l.Counts().Thirsty+len(l.partings)+l.remains.Len()+l.Counts().Skimmed > 0 || l.Counts().Timers > 0 {
-			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d partings, %d remains, %d outlines, %d timers are left", l.index,
-				l.Counts().Used, l.Counts().Stalled, l.Counts().Thirsty, len(l.partings), l.remains.Len(), l.Counts().Skimmed, l.Counts().Timers)
+		if l.Counts().Used > 0 || l.Counts().Stalled+l.Counts().Thirsty+len(l.petitions)+len(l.partings)+l.remains.Len()+l.Counts().Skimmed > 0 || l.Counts().Timers > 0 {
+			s.fail("loop %d: %d slots, %d stalled, %d thirsty, %d petitions, %d partings, %d remains, %d outlines, %d timers are left", l.index,
+				l.Counts().Used, l.Counts().Stalled, l.Counts().Thirsty, len(l.petitions), len(l.partings), l.remains.Len(), l.Counts().Skimmed, l.Counts().Timers)
 		}
 		if n := l.mail.bytes.Load(); n != 0 || len(l.withheld) > 0 {
 			s.fail("loop %d: %d bytes of pushes are left, and what waits for %d mailboxes", l.index, n, len(l.withheld))
