@@ -129,7 +129,7 @@ func (l *loop) Room() bool { return l.g.descriptorsLeft() > 0 }
 // Came implements Owner.
 func (l *loop) Came(s *engine.Stream) {
 	l.clients.reach(l.Engine, s.Slot())
-	l.of(s).began = l.Micros()
+	*l.of(s) = client{Stream: s, began: l.Micros()} // of whoever was here before it has nothing
 }
 
 // Dialled implements Owner. Nobody dials yet.
@@ -138,15 +138,15 @@ func (l *loop) Dialled(*engine.Stream) {}
 // Head implements Owner.
 func (l *loop) Head(s *engine.Stream, head, rest []byte) {
 	l.bodiless = handshake.AsksForHead(head)
+	defer func() { l.bodiless = false }()
 	l.answerHead(l.of(s), head, rest)
-	l.bodiless = false
 }
 
 // BadHead implements Owner.
 func (l *loop) BadHead(s *engine.Stream, got []byte, err error) {
 	l.bodiless = handshake.AsksForHead(got)
+	defer func() { l.bodiless = false }()
 	l.refuse(l.of(s), err)
-	l.bodiless = false
 }
 
 // Message implements Owner.

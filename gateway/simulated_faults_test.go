@@ -9,6 +9,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine"
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/netpoll/netpolltest"
@@ -140,5 +141,58 @@ func TestNoMessageFollowsOneThatTheUpstreamHasRefused(t *testing.T) {
 	s.world.Settle(1000)
 	if s.sessions.Load() != 0 || u.messages != 2 {
 		t.Errorf("the upstream has %d messages, want 2, of which it has refused the last; %d sessions are left", u.messages, s.sessions.Load())
+	}
+}
+
+// spoilt is an upstream that panics at messages and at ends.
+type spoilt struct{}
+
+func (spoilt) Traits() upstream.Traits {
+	return upstream.Traits{Events: upstream.Message | upstream.Disconnected, Inline: true}
+}
+func (spoilt) Close(context.Context) int { return 0 }
+func (spoilt) Send(*upstream.Event, upstream.Sink) (upstream.Reply, bool) {
+	panic("the upstream has a bug")
+}
+
+// The slot of a client whose end had panicked, too, went to its next tenant with the user, the groups and the hub of the
+// one before.
+func TestNobodyInheritsFromWhoseEndHasPanicked(t *testing.T) {
+	s := scripted(t)
+	hs := *s.settings.Load().hubs.Named("echo").now.Load()
+	hs.upstream, hs.traits = spoilt{}, spoilt{}.Traits()
+	hs.hub.now.Store(&hs)
+	p := s.come("echo", &simulatedToken{way: 'a', user: "u0", until: s.world.Wall().Add(time.Hour)})
+	s.world.Settle(1000)
+	l := s.loops[0]
+	if c := l.at(0); c.UserID() != "u0" {
+		t.Fatalf("the user is %q", c.UserID())
+	}
+	p.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("hello")))))
+	s.world.Settle(1000)
+	if c := l.at(0); *c != (client{Stream: c.Stream}) || c.State() != engine.Vacant {
+		t.Errorf("the slot is %v, and the next tenant would find %+v", c.State(), *c)
+	}
+	if n := s.sessions.Load() + s.places.Load() + int64(l.remains.Len()); n != 0 {
+		t.Errorf("%d sessions and %d places are left", s.sessions.Load(), s.places.Load())
+	}
+}
+
+// What was kept of a client whose token was being verified, or whom the backend was asked about, was kept for as long as
+// its slot was not asked about again.
+func TestNothingIsKeptOfWhoLeavesWhileSomebodyIsAsked(t *testing.T) {
+	for _, hub := range []string{"echo", "default"} {
+		s := scripted(t)
+		p := s.come(hub, &simulatedToken{way: 'b', user: "u0", until: s.world.Wall().Add(time.Hour)})
+		s.world.Settle(1000)
+		l := s.loops[0]
+		if len(l.petitions) != 1 {
+			t.Fatalf("%s: %d clients wait", hub, len(l.petitions))
+		}
+		p.Reset()
+		s.pass(20 * time.Second)
+		if n := len(l.petitions); n != 0 || l.Used() != 0 {
+			t.Errorf("%s: %d clients wait still, of %d", hub, n, l.Used())
+		}
 	}
 }

@@ -103,12 +103,24 @@ func (e *Engine) Guard(s *Stream) {
 	e.lose(s, metrics.DropGone, nil, e.out, 0)
 	e.Panicked(v)
 	if s.state != Vacant {
-		defer func() {
-			if recover() != nil { // its end panics, too
-				e.sys.Close(&s.conn)
-				e.Free(s)
-			}
-		}()
+		defer e.finish(s)
+		e.owner.Broken(s)
+	}
+}
+
+// finish is deferred where the owner ends a stream that has panicked: if that panics,
+// too, the socket is closed, and the owner gives up what it has of s.
+func (e *Engine) finish(s *Stream) {
+	if recover() == nil {
+		return
+	}
+	defer func() {
+		if recover() != nil { // there is no end to it
+			e.sys.Close(&s.conn)
+			e.Free(s)
+		}
+	}()
+	if e.Cut(s, metrics.ReasonPanic); s.state == Gone {
 		e.owner.Broken(s)
 	}
 }

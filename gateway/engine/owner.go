@@ -37,7 +37,7 @@ type Owner interface {
 	// is the owner's until it calls Free.
 	Gone(s *Stream, from State)
 	// Broken hears that a callback of s has panicked: s must end, with nobody
-	// waited for.
+	// waited for. If its end panics, too, it hears so again, and s is Gone.
 	Broken(s *Stream)
 	// Pressed hears that a stream waits for buffers.
 	Pressed()
