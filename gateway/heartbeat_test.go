@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"testing"
 	"time"
 
@@ -201,6 +202,55 @@ func TestNobodyIsDroppedForALoopThatComesLate(t *testing.T) {
 	if got := n.metric("sluice_connections_closed_total"); got != 0 {
 		t.Errorf("%v connections were closed", got)
 	}
+}
+
+// frozenWith freezes the only loop for f once it has a client as ok says.
+func (n *node) frozenWith(ok func(*loop, *client) bool, f func()) {
+	n.t.Helper()
+	thaw := make(chan struct{})
+	defer close(thaw)
+	eventually(n.t, "a client to freeze with", func() bool {
+		found := make(chan bool)
+		n.loops[0].post(letter{run: func(l *loop) bool {
+			some := false
+			l.all(func(c *client) { some = some || ok(l, c) })
+			if found <- some; some {
+				<-thaw
+			}
+			return true
+		}})
+		return <-found
+	})
+	f()
+}
+
+// What a client has said in time is in its socket when its time is up.
+func TestLateLoopLooksForWhatItHasWaitedFor(t *testing.T) {
+	const limit = 2 * time.Second
+	late := func(p *peer, what []byte) func() {
+		return func() {
+			time.Sleep(2 * engine.Tick) // the clock rings first
+			p.send(what)
+			time.Sleep(limit + engine.Tick)
+		}
+	}
+	n := start(t, func(cfg *config.Config) {
+		cfg.Loops = 1
+		cfg.Limits.Close, cfg.Limits.Handshake = config.Duration(limit), config.Duration(limit)
+	})
+
+	p := n.dial()
+	n.frozenWith(func(l *loop, c *client) bool {
+		l.dismiss(c, ws.StatusPolicyViolation, metrics.ReasonBackend, "")
+		return true
+	}, late(p, control(ws.OpClose, "\x03\xf0")))
+	p.wantClose(ws.StatusPolicyViolation)
+	p.wantEnd()
+	n.ended(ws.StatusPolicyViolation, metrics.ReasonBackend)
+
+	p = n.connect()
+	n.frozenWith(func(_ *loop, c *client) bool { return c.State() == engine.Heading }, late(p, []byte(request("/"))))
+	p.wantStatus(http.StatusSwitchingProtocols)
 }
 
 // What keeps a loop from its clock, as a machine that is suspended or has other

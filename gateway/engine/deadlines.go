@@ -15,6 +15,12 @@ import (
 func (e *Engine) expire(t *session.Timer) {
 	s := e.slab.at(t.Slot)
 	defer e.Guard(s)
+	if was := s.state; was == Heading || was == Closing {
+		// It may be us who come late, and what is awaited waits in the socket.
+		if e.readable(s, netpoll.In); s.state != was {
+			return
+		}
+	}
 	switch s.state {
 	case Dialling:
 		e.Drop(s, metrics.ReasonReset)
