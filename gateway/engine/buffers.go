@@ -167,3 +167,15 @@ const ThirstTicks = session.Tick(2 * time.Second / Tick)
 
 // Thirsty reports whether streams wait for buffers.
 func (e *Engine) Thirsty() bool { return e.thirsty.Len() > 0 }
+
+// Burden is what s holds of the node's buffers, in bytes.
+func (s *Stream) Burden() int {
+	n := s.queue.Weight() + s.Reader.Buffered()
+	if s.held != nil {
+		n += cap(s.held.buf)
+	}
+	if s.is(wired) {
+		n += s.line().Weight()
+	}
+	return n
+}

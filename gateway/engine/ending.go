@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"net/http"
+
 	"github.com/gobwas/ws"
 
+	"sluice/gateway/handshake"
 	"sluice/metrics"
 	"sluice/session"
 )
@@ -80,4 +83,48 @@ func (e *Engine) depart(s *Stream) {
 		return
 	}
 	e.sys.CloseWrite(s.conn)
+}
+
+// unreadable ends a stream of which read has returned an error: at once where it
+// is of the socket. Where it is of the transport, the peer is told by its farewell;
+// what is queued cannot be sealed any more.
+func (e *Engine) unreadable(s *Stream, err error) {
+	switch {
+	case !s.is(wired) || s.state == Leaving || !s.line().Failed():
+		e.Drop(s, lost(err))
+	case s.state == Heading:
+		e.owner.BadHead(s, nil, errTransport)
+	default:
+		before := s.waiting()
+		e.dropped(s, metrics.DropGone, s.queue.Reset(e.context.Pool))
+		e.weigh(s, before)
+		if s.is(writing) && s.waiting() == 0 {
+			e.flow(s)
+		}
+		e.Fail(s, ws.StatusProtocolError, metrics.ReasonProtocolError, "transport failed")
+	}
+}
+
+// errTransport is for peers whose transport does not come up. They hear of it in
+// the transport's own form.
+var errTransport = &handshake.Error{Status: http.StatusBadRequest, Reason: "transport failed"}
+
+// bid says the farewell of a transport, behind all that waits. It reports whether
+// that has left.
+func (e *Engine) bid(s *Stream) bool {
+	if !s.is(wired) || s.line().Over() && s.line().Waiting() == 0 {
+		return true
+	}
+	before := s.waiting()
+	err := s.line().Farewell(&e.io, s.conn, e.now)
+	e.weigh(s, before)
+	if err != nil {
+		e.Drop(s, lost(err))
+		return false
+	}
+	if s.line().Waiting() > 0 {
+		e.stall(s)
+		return false
+	}
+	return true
 }

@@ -110,32 +110,6 @@ func (e *Engine) receive(s *Stream, ev netpoll.Event) {
 	}
 }
 
-// tightRead is how much is read at once while buffers are short: who has to
-// wait holds little.
-const tightRead = 4 << 10
-
-// readSize is how much is read of s at once. Where sessions get parked it is
-// little, so that little has to wait, until a long message is announced.
-func (e *Engine) readSize(s *Stream) int {
-	if s.class == &e.set.Newcomers {
-		return ReadSize
-	}
-	if e.tight {
-		return tightRead
-	}
-	return min(max(s.limits().Read, s.Reader.Announced()), ReadSize)
-}
-
-// ReadRest reads of the socket of s, which is about to be closed, what it still
-// has, into a buffer of the engine's. The error is that of a read.
-func (e *Engine) ReadRest(s *Stream) ([]byte, error) {
-	p, _, _, err := e.read(s, 0, ReadSize)
-	if err == nil {
-		e.metrics.ReceivedBytes(s.class.Counts, len(p))
-	}
-	return p, err
-}
-
 // Take serves the frames in p, and holds what has to wait. The caller flushes.
 func (e *Engine) Take(s *Stream, p []byte) {
 	n := e.serve(s, p)
@@ -179,5 +153,23 @@ func (e *Engine) Resume(s *Stream) {
 	if ev := netpoll.Event(s.missed); ev != 0 && s.conn.Open() {
 		s.missed = 0
 		e.receive(s, ev)
+	}
+}
+
+// onWake is what the doorbell rings for.
+func (e *Engine) onWake() {
+	for _, ref := range e.woken.take() {
+		if s := e.slab.find(ref); s != nil && s.is(wired) {
+			e.transportWoken(s)
+		}
+	}
+	e.owner.Woken()
+}
+
+func (e *Engine) transportWoken(s *Stream) {
+	defer e.Guard(s)
+	if l := s.line(); l.Working() {
+		l.Woken()
+		e.readOn(s)
 	}
 }

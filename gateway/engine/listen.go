@@ -279,3 +279,9 @@ func (e *Engine) Discard(conn netpoll.Conn, over *transport.State) {
 		over.Transport.Close()
 	}
 }
+
+// newWire makes the transport of a newcomer.
+func (e *Engine) newWire(s *Stream, m transport.Maker) {
+	ref := s.Ref()
+	e.wire(s, transport.NewLine(m.New(func() { e.woken.add(e, ref) })))
+}

@@ -185,3 +185,57 @@ func (e *Engine) drain(s *Stream) bool {
 	s.Closing.Left()
 	return true
 }
+
+// write writes to the socket of s, for which nothing waits, with one system call,
+// and returns how many bytes have left, or are sealed. It may then be that some
+// wait.
+func (e *Engine) write(s *Stream, head, p []byte) (n int, err error) {
+	switch {
+	case s.is(wired):
+		return e.writeWire(s, head, p)
+	case len(head) == 0:
+		return e.sys.Write(s.conn, p)
+	}
+	return e.sys.Writev(s.conn, append(e.pieces[:0], head, p))
+}
+
+func (e *Engine) writeWire(s *Stream, head, p []byte) (n int, err error) {
+	l := s.line()
+	if n, err = l.SendBytes(&e.io, s.conn, head, p, e.now); l.Waiting() > 0 && err == nil {
+		e.weigh(s, 0)
+		e.stall(s)
+	}
+	return n, err
+}
+
+// writeQueued writes what is queued for s, behind what is sealed, or seals a record
+// of it. It returns how many bytes that were.
+func (e *Engine) writeQueued(s *Stream) (n int, err error) {
+	pieces := s.queue.Buffers(e.pieces[:0])
+	if !s.is(wired) {
+		return e.sys.Writev(s.conn, pieces)
+	}
+	return s.line().Send(&e.io, s.conn, pieces, s.queue.Since())
+}
+
+// flushed writes what is sealed for s. The error is ErrWouldBlock where the socket
+// does not take it all.
+func (e *Engine) flushed(s *Stream) error {
+	if !s.is(wired) || s.line().Waiting() == 0 {
+		return nil
+	}
+	before := s.waiting()
+	err := s.line().Flush(&e.io, s.conn)
+	e.weigh(s, before)
+	if s.line().Waiting() > 0 {
+		return orBlocked(err)
+	}
+	return err
+}
+
+func orBlocked(err error) error {
+	if err == nil {
+		return netpoll.ErrWouldBlock
+	}
+	return err
+}

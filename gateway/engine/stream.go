@@ -173,18 +173,6 @@ func (s *Stream) Engaged() bool {
 	return s.conn.Open() && (s.state != Heading || s.held != nil)
 }
 
-// Burden is what s holds of the node's buffers, in bytes.
-func (s *Stream) Burden() int {
-	n := s.queue.Weight() + s.Reader.Buffered()
-	if s.held != nil {
-		n += cap(s.held.buf)
-	}
-	if s.is(wired) {
-		n += s.line().Weight()
-	}
-	return n
-}
-
 // departing reports whether s was refused and its peer has not left yet.
 func (s *Stream) departing() bool { return s.state == Leaving && s.flags&(upgraded|dialled) == 0 }
 
