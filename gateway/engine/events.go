@@ -173,3 +173,14 @@ func (e *Engine) transportWoken(s *Stream) {
 		e.readOn(s)
 	}
 }
+
+// reached goes on with a stream whose connection is there, or has failed.
+func (e *Engine) reached(s *Stream) {
+	if e.sys.Failure(s.conn) != nil {
+		e.Drop(s, metrics.ReasonReset)
+		return
+	}
+	e.pend(s, Heading)
+	e.sys.Mod(s.conn.FD(), s.interest())
+	e.owner.Dialled(s)
+}

@@ -35,26 +35,3 @@ func (e *Engine) evictSilent() bool {
 	}
 	return true
 }
-
-// hurry bounds the departing ones.
-func (e *Engine) hurry() {
-	most := e.share()
-	for range evictions {
-		if e.departing.waiting > most && e.evictDeparting() {
-			e.set.Metrics.Reached(metrics.LimitDeparting)
-		}
-	}
-}
-
-// evictDeparting closes the socket of the one that was refused first. It is
-// false if there is none.
-func (e *Engine) evictDeparting() bool {
-	t, ok := e.departing.oldest(e.isDeparting)
-	if !ok {
-		return false
-	}
-	s := e.slab.at(t.slot)
-	defer e.Guard(s)
-	e.Drop(s, metrics.ReasonReset)
-	return true
-}

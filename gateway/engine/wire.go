@@ -7,9 +7,9 @@ import (
 	"sluice/session"
 )
 
-// Every byte that a stream reads or writes passes here. A stream is plain, or it
-// is wired: there is a line between it and its socket, in which bytes can wait on
-// their way, see package transport.
+// A stream is plain, or it is wired: there is a line between it and its socket, in
+// which bytes can wait on their way, see package transport. Every byte that a stream
+// reads or writes passes input.go or output.go, which ask what it is.
 
 // Over gives the connections of listeners a transport, unless m is nil.
 func Over(listeners []Listener, m transport.Maker) []Listener {
