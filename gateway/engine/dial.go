@@ -14,7 +14,7 @@ func (e *Engine) Dial(to netip.AddrPort, c *Class) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := e.slab.take(e)
+	s := e.vacant()
 	s.conn, s.class = conn, c
 	s.state = Dialling
 	s.set(dialled, true)

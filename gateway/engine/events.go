@@ -8,6 +8,19 @@ import (
 	"sluice/session"
 )
 
+// vacant returns a vacant slot, of whose socket handle will hear.
+func (e *Engine) vacant() *Stream {
+	if len(e.slab.free) == 0 {
+		chunk := e.slab.grow()
+		for i := range chunk {
+			s := &chunk[i]
+			s.engine = e
+			s.onEvent = s.handle // all at once: side by side in memory, for good
+		}
+	}
+	return e.slab.take()
+}
+
 // handle is what the poller calls when something happens to the socket of s.
 func (s *Stream) handle(ev netpoll.Event) {
 	e := s.engine

@@ -216,7 +216,7 @@ func (e *Engine) turnAway(conn netpoll.Conn, busy []byte) {
 
 // admit gives conn a slot and the time to send a request head.
 func (e *Engine) admit(conn netpoll.Conn) *Stream {
-	s := e.slab.take(e)
+	s := e.vacant()
 	s.conn = conn
 	s.class = &e.set.Newcomers
 	e.pend(s, Heading)

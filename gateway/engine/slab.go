@@ -17,20 +17,20 @@ type slab struct {
 	used  int
 }
 
-// take returns a vacant slot.
-func (b *slab) take(e *Engine) *Stream {
-	if len(b.free) == 0 {
-		base := uint32(len(b.chunks) * Chunk)
-		chunk := make([]Stream, Chunk)
-		b.chunks = append(b.chunks, chunk)
-		for i := range chunk {
-			s := &chunk[i]
-			s.engine = e
-			s.timer.Slot = base + uint32(i)
-			s.onEvent = s.handle // all at once: side by side in memory, for good
-			b.free = append(b.free, base+uint32(Chunk-1-i))
-		}
+// grow makes slots, which are vacant, and returns them.
+func (b *slab) grow() []Stream {
+	base := uint32(len(b.chunks) * Chunk)
+	chunk := make([]Stream, Chunk)
+	b.chunks = append(b.chunks, chunk)
+	for i := range chunk {
+		chunk[i].timer.Slot = base + uint32(i)
+		b.free = append(b.free, base+uint32(Chunk-1-i))
 	}
+	return chunk
+}
+
+// take returns a vacant slot. There must be one.
+func (b *slab) take() *Stream {
 	slot := b.free[len(b.free)-1]
 	b.free = b.free[:len(b.free)-1]
 	b.used++

@@ -9,9 +9,9 @@ import (
 // A callback can run after its descriptor was deleted, within the batch of
 // events that was collected before. Until then its slot must stay vacant.
 func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
-	var s slab
 	l := new(Engine)
-	first := s.take(l)
+	s := &l.slab
+	first := l.vacant()
 	first.state = Open
 	ref := session.Ref{Slot: first.timer.Slot, Generation: first.generation}
 	if s.find(ref) != first {
@@ -20,13 +20,13 @@ func TestSlotIsNotReusedBeforeTwoTicks(t *testing.T) {
 	s.put(first)
 	for tick := range 2 {
 		for range Chunk { // more than were vacant
-			if c := s.take(l); c == first {
+			if c := l.vacant(); c == first {
 				t.Fatalf("the slot has a new tenant after %d ticks", tick)
 			}
 		}
 		s.settle()
 	}
-	again := s.take(l)
+	again := l.vacant()
 	if again != first {
 		t.Fatal("the slot is never used again")
 	}

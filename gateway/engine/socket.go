@@ -32,7 +32,7 @@ func (k *Socket) Skip(n int) { k.read = k.read[n:] }
 // Seat makes a session of a class that has no socket. It ends as others do, by
 // Close and the like or Drop.
 func (e *Engine) Seat(c *Class) *Stream {
-	s := e.slab.take(e)
+	s := e.vacant()
 	s.class = c
 	s.state = Open
 	s.set(upgraded, true)
