@@ -41,7 +41,8 @@ type inn struct {
 	due     session.Tick     // an owner's deadline, if not 0
 	pressed func()
 	kept    map[*Stream]bool
-	runs    map[int]bool // engines that let newcomers in
+	panics  map[string]int // how often callbacks panic, by name
+	runs    map[int]bool   // engines that let newcomers in
 }
 
 func open(t *testing.T, loops int, change func(*Limits)) *inn {
@@ -121,6 +122,14 @@ func (o *inn) heard() string {
 	return s
 }
 
+// fall panics if the callback is to.
+func (o *inn) fall(callback string) {
+	if o.panics[callback] > 0 {
+		o.panics[callback]--
+		panic(callback + " panics")
+	}
+}
+
 // room is the owner of one engine.
 type room struct {
 	*inn
@@ -130,7 +139,7 @@ type room struct {
 func (r *room) engine() *Engine { return r.engines[r.index] }
 
 func (r *room) Room() bool     { return !r.full }
-func (r *room) Came(s *Stream) { r.tell("came") }
+func (r *room) Came(s *Stream) { r.fall("Came"); r.tell("came") }
 func (r *room) Woken() {
 	if r.runs[r.index] { // it was a transport that woke the engine
 		return
@@ -148,6 +157,7 @@ func (r *room) Pressed() {
 }
 
 func (r *room) Head(s *Stream, head, rest []byte) {
+	r.fall("Head")
 	r.rest = bytes.Clone(rest)
 	if s.Role() == session.Client {
 		line, _, _ := strings.Cut(string(head), "\r\n")
@@ -207,6 +217,7 @@ func (r *room) Dialled(s *Stream) {
 }
 
 func (r *room) BadHead(s *Stream, got []byte, err error) {
+	r.fall("BadHead")
 	var e *handshake.Error
 	if !errors.As(err, &e) {
 		r.t.Errorf("a head is refused with %v", err)
@@ -221,6 +232,7 @@ func (r *room) BadHead(s *Stream, got []byte, err error) {
 }
 
 func (r *room) Message(s *Stream, op ws.OpCode, payload []byte) {
+	r.fall("Message")
 	e := r.engine()
 	switch string(payload) {
 	case "hold":
@@ -235,6 +247,7 @@ func (r *room) Message(s *Stream, op ws.OpCode, payload []byte) {
 }
 
 func (r *room) Due(s *Stream) (session.Tick, bool) {
+	r.fall("Due")
 	if r.due == 0 {
 		return 0, false
 	}
@@ -246,15 +259,24 @@ func (r *room) Due(s *Stream) (session.Tick, bool) {
 	return r.due, true
 }
 
-func (r *room) Ending(s *Stream, socket bool) { r.tell("ending, socket %t", socket) }
+func (r *room) Ending(s *Stream, socket bool) {
+	r.fall("Ending")
+	r.tell("ending, socket %t", socket)
+}
 
 func (r *room) Gone(s *Stream, from State) {
+	r.fall("Gone")
 	r.tell("gone from %v: %v", from, s.Reason())
 	r.engine().Free(s)
 }
 
 func (r *room) Broken(s *Stream) {
+	r.fall("Broken")
 	r.tell("broken")
+	if s.State() == Gone {
+		r.engine().Free(s)
+		return
+	}
 	r.engine().Cut(s, metrics.ReasonPanic)
 }
 

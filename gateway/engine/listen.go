@@ -185,6 +185,7 @@ func (x *entrance) welcome(conn netpoll.Conn) {
 	if x.maker != nil {
 		e.newWire(s, x.maker)
 	}
+	e.owner.Came(s)
 	e.readHead(s)
 	e.register(s)
 	e.quieten(s)
@@ -214,7 +215,8 @@ func (e *Engine) turnAway(conn netpoll.Conn, busy []byte) {
 	e.sys.Close(&conn)
 }
 
-// admit gives conn a slot and the time to send a request head.
+// admit gives conn a slot and the time to send a request head. The caller, who
+// guards it, tells the owner.
 func (e *Engine) admit(conn netpoll.Conn) *Stream {
 	s := e.vacant()
 	s.conn = conn
@@ -223,18 +225,7 @@ func (e *Engine) admit(conn netpoll.Conn) *Stream {
 	e.set.Pending.Add(1)
 	e.metrics.Gauge(metrics.HandshakesInFlight, 1)
 	e.wheel.Arm(&s.timer, e.now+1+s.limits().HeadTime)
-	e.owner.Came(s)
 	return s
-}
-
-// admitted is admit for a socket that nobody else would close after a panic.
-func (e *Engine) admitted(conn netpoll.Conn) (s *Stream) {
-	defer func() {
-		if s == nil {
-			e.sys.Close(&conn)
-		}
-	}()
-	return e.admit(conn)
 }
 
 // TakeOver takes a socket of which somebody else has read a request head, and
@@ -249,7 +240,7 @@ func (e *Engine) TakeOver(conn netpoll.Conn, read []byte, over *transport.State)
 			return
 		}
 	}
-	s := e.admitted(conn)
+	s := e.admit(conn)
 	defer e.Guard(s)
 	if line != nil {
 		e.wire(s, line)
@@ -261,6 +252,7 @@ func (e *Engine) TakeOver(conn netpoll.Conn, read []byte, over *transport.State)
 			s.miss(netpoll.In)
 		}
 	}
+	e.owner.Came(s)
 	e.takeHead(s, read, 0)
 	if s.state == Heading {
 		e.readHead(s)
