@@ -57,12 +57,17 @@ func (e *Engine) Cut(s *Stream, reason metrics.Reason) {
 func (e *Engine) Free(s *Stream) {
 	e.wheel.Disarm(&s.timer)
 	e.letGo(s)
+	before := s.waiting()
 	if s.is(wired) {
 		if l := e.unwire(s); s.conn.Open() { // somebody else's, and so is the transport
 			l.Leave(&e.io)
 		} else {
 			l.Close(&e.io)
 		}
+	}
+	if s.is(writing) { // what is sealed has gone along
+		delete(e.stalled, s)
+		e.weigh(s, before)
 	}
 	if !s.is(upgraded) {
 		e.pend(s, Vacant)

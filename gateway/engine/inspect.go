@@ -45,9 +45,14 @@ func (e *Engine) Idle() error {
 // Check looks at all streams between two callbacks, and returns what is not as it
 // must be.
 func (e *Engine) Check() (err error) {
-	silent, departing, used := 0, 0, 0
+	silent, departing, stalled, used := 0, 0, 0, 0
 	e.All(func(s *Stream) {
 		used++
+		if _, stands := e.stalled[s]; stands && s.is(writing) {
+			stalled++
+		} else if s.is(writing) && err == nil {
+			err = fmt.Errorf("slot %d is stalled, and not counted so", s.Slot())
+		}
 		if s.silent() {
 			silent++
 		}
@@ -61,6 +66,9 @@ func (e *Engine) Check() (err error) {
 	if err == nil && (silent != e.silent.waiting || departing != e.departing.waiting) {
 		err = fmt.Errorf("%d silent streams and %d that depart are counted, there are %d and %d",
 			e.silent.waiting, e.departing.waiting, silent, departing)
+	}
+	if err == nil && stalled != len(e.stalled) {
+		err = fmt.Errorf("%d streams that are stalled are counted, there are %d", len(e.stalled), stalled)
 	}
 	free := len(e.slab.free) + len(e.slab.limbo[0]) + len(e.slab.limbo[1])
 	if err == nil && (used != e.slab.used || used+free != int(e.slab.slots())) {

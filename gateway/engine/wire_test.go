@@ -388,6 +388,10 @@ func TestTransportGoesAlongWithItsSocket(t *testing.T) {
 	if s := o.over; s == nil || len(s.Raw) != 20 || len(s.Sealed) == 0 || !s.Up {
 		t.Fatalf("what has gone along: %+v", s)
 	}
+	if c := o.engines[0].Counts(); c != (Counts{}) {
+		t.Errorf("%+v are left", c)
+	}
+	o.balanced()
 	g.put(append(next[20:], two...))
 	o.engines[0].TakeOver(o.taken, nil, o.over)
 	want, got := welcome+frame(ws.OpText, "one")+frame(ws.OpText, "two"), ""
