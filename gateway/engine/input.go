@@ -49,6 +49,9 @@ const tightRead = 4 << 10
 // ReadRest reads of the socket of s, which is about to be closed, what it still
 // has, into a buffer of the engine's. The error is that of a read.
 func (e *Engine) ReadRest(s *Stream) ([]byte, error) {
+	if s.choked() {
+		return nil, netpoll.ErrWouldBlock // nothing would come of it, as often as it is asked
+	}
 	p, _, _, err := e.read(s, 0, ReadSize)
 	if err == nil {
 		e.metrics.ReceivedBytes(s.class.Counts, len(p))

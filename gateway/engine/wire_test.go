@@ -11,6 +11,7 @@ import (
 
 	"sluice/gateway/engine/transport/transporttest"
 	"sluice/metrics"
+	"sluice/netpoll"
 	"sluice/session"
 )
 
@@ -153,6 +154,27 @@ func TestWhoProvokesAndDoesNotReadIsNotRead(t *testing.T) {
 				t.Errorf("%d bytes are charged, %d wait", used, s.Queued())
 			}
 		})
+	}
+}
+
+// Of a peer that is not read the rest is not read either, when its socket is about
+// to be closed: whoever asks for it does so until there is an error.
+func TestOfWhoIsNotReadThereIsNoRest(t *testing.T) {
+	o := openOver(t, nil)
+	o.world.Room = 100_000
+	g := o.enter(0)
+	o.world.Room = 1000
+	e, s := o.engines[0], o.engines[0].At(0)
+	for range 20 {
+		g.scramble.Renew(10_000)
+		g.Write(g.seal(text("hello")))
+		o.pass(0)
+	}
+	if !s.choked() {
+		t.Fatalf("it is read, with %d bytes that wait", s.Queued())
+	}
+	if p, err := e.ReadRest(s); err != netpoll.ErrWouldBlock {
+		t.Errorf("%d bytes, %v", len(p), err)
 	}
 }
 
