@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"sluice/gateway/gatewaytest"
 	"sluice/metrics"
+	"sluice/netpoll"
 	"sluice/netpoll/netpolltest"
 	"sluice/session"
 )
@@ -166,5 +168,28 @@ func TestDialThatFailsIsAnEnd(t *testing.T) {
 	o.world.Limit = 1
 	if _, err := o.engines[0].Dial(netip.MustParseAddrPort("192.0.2.1:80"), &o.guests); err == nil {
 		t.Error("a stream without a descriptor")
+	}
+}
+
+// unpolled is a kernel that polls nothing more.
+type unpolled struct{ netpoll.System }
+
+func (unpolled) Add(int, netpoll.Event, func(netpoll.Event)) error { return errors.New("no memory") }
+
+// Whoever dials is not given a stream that is nobody's any more.
+func TestDialledSocketThatCannotBePolledIsAnError(t *testing.T) {
+	o := open(t, 1, nil)
+	o.world.Service = func(netip.AddrPort, *netpolltest.Peer) bool { return true }
+	e := o.engines[0]
+	sys := e.sys
+	e.sys = unpolled{sys}
+	s, err := e.Dial(netip.MustParseAddrPort("192.0.2.1:80"), &o.guests)
+	e.sys = sys
+	if s != nil || err == nil {
+		t.Errorf("%v, %v", s, err)
+	}
+	o.wantHeard("came; gone from dialling: reset")
+	if c := e.Counts(); c != (Counts{}) {
+		t.Errorf("%+v are left", c)
 	}
 }

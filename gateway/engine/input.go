@@ -1,5 +1,7 @@
 package engine
 
+import "sluice/netpoll"
+
 // read reads of s, at most size bytes, to e.in from k on. It returns also how many
 // bytes the socket has given, and whether there may be more.
 func (e *Engine) read(s *Stream, k, size int) (p []byte, n int, more bool, err error) {
