@@ -6,7 +6,6 @@ import (
 	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
-	"sluice/metrics"
 	"sluice/session"
 )
 
@@ -52,55 +51,4 @@ func (l *loop) awaitRoom(m *mailbox) {
 	if m != nil && len(waiting) > 0 && m.await(l, waiting[0].size, l.g.settings.Load().mailbox) {
 		l.post(letter{freed: m})
 	}
-}
-
-// publishWithheld publishes what waits for room in m, one after the other, until
-// there is none, and is false if the slice of time was over before.
-func (l *loop) publishWithheld(m *mailbox) (done bool) {
-	waiting := l.withheld[m]
-	delete(l.withheld, m)
-	begin := l.Micros()
-	for done = true; len(waiting) > 0 && done; waiting = waiting[1:] {
-		if !l.publishAgain(waiting[0], m) {
-			break
-		}
-		done = l.Since(begin) <= slice
-	}
-	// Some may have come to wait for the same meanwhile.
-	if waiting = append(waiting, l.withheld[m]...); len(waiting) > 0 {
-		l.withheld[m] = waiting
-	}
-	if done {
-		l.awaitRoom(m)
-	}
-	return done
-}
-
-// publishAgain goes on with a session that waits for room in m, and is false if
-// there is still none there. It may lack it somewhere else now.
-func (l *loop) publishAgain(w withheld, m *mailbox) (ok bool) {
-	c := l.find(w.to)
-	if c == nil {
-		return true
-	}
-	ok = true // also after a panic: then the session has ended
-	defer l.Guard(c.Stream)
-	e := w.rest.Effects[0]
-	o := newOrder(c.hub, *e.Target, e.Action)
-	o.again = true
-	_, err := l.g.publish(o)
-	switch {
-	case err == nil:
-		w.rest.Effects = w.rest.Effects[1:]
-	case o.lacks != m:
-		l.queue(o, w)
-		return true
-	case m != nil || l.Now()-w.since < engine.ThirstTicks:
-		return false
-	default:
-		l.close(c, session.StatusTryAgainLater, metrics.ReasonMemory, "out of buffers")
-		w.rest = upstream.Reply{}
-	}
-	l.answered(c, w.rest)
-	return true
 }
