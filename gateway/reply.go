@@ -26,9 +26,15 @@ func (l *loop) reply(c *client, r upstream.Reply) (done bool) {
 			continue
 		}
 		o := newOrder(c.hub, *e.Target, e.Action)
-		if _, err := l.g.publish(o); err != nil {
-			return !l.withhold(c, o, upstream.Reply{Effects: r.Effects[i:], Close: r.Close})
+		if _, err := l.g.publish(o); err == nil {
+			continue
 		}
+		if int64(o.size) > l.g.settings.Load().mailbox { // no mailbox will ever have that much: the upstream has failed
+			l.closeFor(c, delivery.Close{Code: ws.StatusInternalServerError})
+			return true
+		}
+		l.withhold(c, o, upstream.Reply{Effects: r.Effects[i:], Close: r.Close})
+		return false
 	}
 	if r.Close.Code != 0 {
 		l.closeFor(c, r.Close)

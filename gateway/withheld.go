@@ -1,9 +1,6 @@
 package gateway
 
 import (
-	"github.com/gobwas/ws"
-
-	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/session"
@@ -25,16 +22,10 @@ type withheld struct {
 }
 
 // withhold has c wait until there is room for o, which the first effect of rest
-// is. It is false, and the session ends, if no mailbox will ever have that much:
-// then its upstream has failed.
-func (l *loop) withhold(c *client, o *order, rest upstream.Reply) bool {
-	if int64(o.size) > l.g.settings.Load().mailbox {
-		l.closeFor(c, delivery.Close{Code: ws.StatusInternalServerError})
-		return false
-	}
+// is.
+func (l *loop) withhold(c *client, o *order, rest upstream.Reply) {
 	c.Hold(engine.HoldEvent)
 	l.queue(o, withheld{to: c.Ref(), rest: rest, size: o.size})
-	return true
 }
 
 // queue puts w at the end of those that wait for the room that o did not find.
