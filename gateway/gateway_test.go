@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine/transport/transporttest"
 	"sluice/gateway/gatewaytest"
 	"sluice/gateway/upstream"
 	"sluice/gateway/upstream/echo"
@@ -62,7 +64,13 @@ func start(t testing.TB, edit func(*config.Config), upstreams ...upstream.Upstre
 func startOptions(t testing.TB, cfg *config.Config, edit func(*Options)) *node {
 	t.Helper()
 	n := &node{t: t, registry: prometheus.NewRegistry(), log: new(gatewaytest.Log)}
+	if strings.HasPrefix(t.Name(), overTransport+"/4 loops/") && cfg.Loops == 0 {
+		cfg.Loops = 4
+	}
 	o := options(cfg, n.registry, n.log.Logger())
+	if isOverTransport(t) {
+		o.Transport = &transporttest.Scrambler{Seed: 1, Beside: func(work func()) { go work() }}
+	}
 	edit(&o)
 	n.Gateway = gatewaytest.Start(t, New, o, ErrClosed)
 	return n
@@ -138,6 +146,13 @@ func connectTo(t testing.TB, addr string) *peer {
 	}
 	c.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { c.Close() })
+	if isOverTransport(t) {
+		over, err := transporttest.Dial(c, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = over
+	}
 	return &peer{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -289,7 +288,7 @@ func TestStrangersWhoDoNotReadCostNoBudget(t *testing.T) {
 			var peers []*peer
 			for range conns {
 				p := n.connect()
-				p.Conn.(*net.TCPConn).SetReadBuffer(4 << 10) // or the kernel reads for it
+				p.tcp().SetReadBuffer(4 << 10) // or the kernel reads for it
 				go io.WriteString(p.Conn, say)
 				peers = append(peers, p)
 			}

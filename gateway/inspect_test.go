@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -158,7 +157,7 @@ func openDescriptors(t *testing.T) int {
 // reset ends the connection with a reset.
 func (p *peer) reset() {
 	p.t.Helper()
-	if err := p.Conn.(*net.TCPConn).SetLinger(0); err != nil {
+	if err := p.tcp().SetLinger(0); err != nil {
 		p.t.Fatal(err)
 	}
 	p.Close()

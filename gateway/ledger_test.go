@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -23,7 +22,7 @@ func (n *node) stuff(peers ...*peer) { n.buffers(4096, peers...) }
 func (n *node) buffers(bytes int, peers ...*peer) {
 	n.t.Helper()
 	for _, p := range peers {
-		if err := p.Conn.(*net.TCPConn).SetReadBuffer(bytes); err != nil {
+		if err := p.tcp().SetReadBuffer(bytes); err != nil {
 			n.t.Error(err)
 		}
 	}
@@ -150,7 +149,7 @@ func TestWhatIsQueuedForWhoVanishesIsCounted(t *testing.T) {
 		drop metrics.Drop
 	}{
 		"reset": {func(_ *node, p *peer) {
-			p.Conn.(*net.TCPConn).SetLinger(0)
+			p.tcp().SetLinger(0)
 			p.Close()
 		}, metrics.DropGone},
 		"closed and not read": {func(n *node, p *peer) { n.disconnect(n.id(), 1000, "") }, metrics.DropGone},

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -81,7 +80,7 @@ func TestParkedSessionWaitsForItsAnswer(t *testing.T) {
 
 	p.send(text("three"))
 	three := late.next(t, upstream.Message)
-	p.Conn.(*net.TCPConn).SetLinger(0)
+	p.tcp().SetLinger(0)
 	p.Close()
 	n.closedFor(metrics.ReasonReset)
 	three.answer() // to nobody; only then the upstream hears of the end
