@@ -59,28 +59,31 @@ func (l *loop) endow(c *client, client *auth.Client, v *upstream.Verdict) bool {
 // open makes a session of c, which has a place, in answer to its head. rest is
 // what came behind that.
 func (l *loop) open(c *client, hs *hubSettings, client *auth.Client, answer, rest []byte, agreed handshake.Result) {
+	parent := l.handshaken(c, metrics.ResultOK)
+	l.metrics.Opened(c.hub.metrics)
+	c.opened = l.Now()
 	c.placed = false
 	l.g.keepPlace(c.hub)
 	l.g.sessions.Add(1)
 	delete(l.petitions, c)
 	kept := l.Accept(c.Stream, answer, agreed.Deflate, agreed.WindowBits)
-	parent := l.handshaken(c, metrics.ResultOK)
-	l.metrics.Opened(c.hub.metrics)
-	c.opened = l.Now()
+	defer l.GiveBack(kept) // rest may be in it
+	if c.State() != engine.Open {
+		return // what waits at its transport is too old
+	}
 	if agreed.Subprotocol != "" {
 		c.identify().sub = hs.subprotocol(agreed.Subprotocol)
 	}
 	if r, now := l.ask(c, hs, upstream.Event{Type: upstream.Connected, Parent: parent}); now {
 		l.reply(c, r)
 	}
-	if client != nil && hs.expire && !client.Expires.IsZero() {
+	if client != nil && hs.expire && !client.Expires.IsZero() && c.State() == engine.Open {
 		l.expireWith(c, client.Expires)
 	}
 	if len(rest) > 0 {
 		l.Take(c.Stream, rest)
 	}
 	l.Flush(c.Stream)
-	l.GiveBack(kept)
 }
 
 // subprotocol points at the hub's own copy of name.

@@ -196,3 +196,33 @@ func TestNothingIsKeptOfWhoLeavesWhileSomebodyIsAsked(t *testing.T) {
 		}
 	}
 }
+
+// twoFaced is an upstream that accepts clients, and panics when they are there.
+type twoFaced struct{ spoilt }
+
+func (twoFaced) Traits() upstream.Traits {
+	return upstream.Traits{Events: upstream.Connect | upstream.Connected}
+}
+func (u twoFaced) Send(ev *upstream.Event, late upstream.Sink) (upstream.Reply, bool) {
+	if ev.Type == upstream.Connect {
+		return upstream.Reply{Verdict: new(upstream.Verdict)}, true
+	}
+	return u.spoilt.Send(ev, late)
+}
+
+// The head of a client that had waited for a verdict was charged for ever when what followed its acceptance panicked.
+func TestAPanicAtTheBeginningOfASessionGivesItsHeadBack(t *testing.T) {
+	s := scripted(t)
+	hs := *s.settings.Load().hubs.Named("echo").now.Load()
+	hs.upstream, hs.traits = twoFaced{}, twoFaced{}.Traits()
+	hs.hub.now.Store(&hs)
+	s.come("echo", &simulatedToken{way: 'a', user: "u0", until: s.world.Wall().Add(time.Hour)})
+	s.world.Settle(1000)
+	s.loops[0].Trim()
+	if n := gatewaytest.Gather(t, s.registry).Sum("sluice_panics_total"); n > 1 {
+		t.Errorf("%v panics", n)
+	}
+	if used := s.budget.Used(); used != 0 || s.sessions.Load()+s.places.Load()+s.asking.Load() != 0 || s.loops[0].Used() != 0 {
+		t.Errorf("%d bytes are charged, %d sessions, %d places, %d slots", used, s.sessions.Load(), s.places.Load(), s.loops[0].Used())
+	}
+}
