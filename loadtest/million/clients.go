@@ -24,6 +24,8 @@ type clients struct {
 	context *session.Context
 	limits  session.Limits
 
+	crowded time.Time // since when there were always as many events as are taken at a time; zero: there were not
+
 	opening int
 	open    int
 	echoes  int // awaited
@@ -178,15 +180,24 @@ func (c *clients) broadcast(push func(message []byte) error, patience time.Durat
 	return c.pushed - before, errors.Join(err, <-pushing)
 }
 
-// heartbeats returns how many pings were answered when each client has answered so many.
-func (c *clients) heartbeats(each uint8, patience time.Duration) (answered int, err error) {
+// heartbeats returns how many pings were answered when each client has answered so many. It tells late now
+// and then for how long the clients have not come to the end of what they are sent.
+func (c *clients) heartbeats(each uint8, late func(time.Duration) error, patience time.Duration) (answered int, err error) {
 	for fd := range c.byFD {
 		c.byFD[fd].pings = 0
 	}
 	c.steady, c.wanted = 0, each
 	before := c.answered
-	err = c.each(patience, func() (bool, error) { return c.steady < c.open, nil })
+	err = c.each(patience, func() (bool, error) { return c.steady < c.open, late(c.behind()) })
 	return c.answered - before, err
+}
+
+// behind is for how long the clients have not come to the end of what they are sent.
+func (c *clients) behind() time.Duration {
+	if c.crowded.IsZero() {
+		return 0
+	}
+	return time.Since(c.crowded)
 }
 
 // part returns how many connections the gateway has closed when it has closed all.
@@ -219,6 +230,12 @@ func (c *clients) each(patience time.Duration, step func() (busy bool, err error
 			return fmt.Errorf("nothing has happened for %v, with %d clients connecting, %d connected and %d messages under way", patience, c.opening, c.open, c.echoes)
 		default:
 			waited += wait
+		}
+		switch {
+		case n < len(c.events):
+			c.crowded = time.Time{}
+		case c.crowded.IsZero():
+			c.crowded = time.Now()
 		}
 		for _, ev := range c.events[:max(n, 0)] {
 			if ev.Events&unix.EPOLLOUT != 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
@@ -62,6 +63,9 @@ func startMeasured(t *testing.T, edit func(*config.Config)) (*gw.Gateway, *clien
 	return g, clients, registry
 }
 
+// inTime takes it that clients are behind.
+func inTime(time.Duration) error { return nil }
+
 func TestClientsGoThroughAllStages(t *testing.T) {
 	const n = 600 // more than twice the window
 	g, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Second) })
@@ -85,7 +89,7 @@ func TestClientsGoThroughAllStages(t *testing.T) {
 	if pushed, err := c.broadcast(push, patience); err != nil || pushed != n || c.lost != 0 {
 		t.Fatalf("%d of %d had the broadcast, %d lost (%s): %v", pushed, n, c.lost, c.why, err)
 	}
-	if answered, err := c.heartbeats(2, patience); err != nil || answered < 2*n || c.lost != 0 {
+	if answered, err := c.heartbeats(2, inTime, patience); err != nil || answered < 2*n || c.lost != 0 {
 		t.Fatalf("%d pings answered, %d lost (%s): %v", answered, c.lost, c.why, err)
 	}
 	drained := make(chan error, 1)
@@ -115,11 +119,36 @@ func TestClientsThatTheGatewayLeavesAreLost(t *testing.T) {
 	}
 	g.Close()
 	// Whoever is not there need not answer.
-	if _, err := c.heartbeats(1, patience); err != nil {
+	if _, err := c.heartbeats(1, inTime, patience); err != nil {
 		t.Fatal(err)
 	}
 	if c.open != 0 || c.lost != 5 || c.why == "" {
 		t.Errorf("%d open, %d lost: %s", c.open, c.lost, c.why)
+	}
+}
+
+func TestClientsThatAreBehindAreTold(t *testing.T) {
+	const n = 2*window + 10
+	g, c := start(t, func(c *config.Config) { c.Heartbeat = heartbeat(time.Second) })
+	if err := c.connect(n, patience); err != nil {
+		t.Fatal(err)
+	}
+	push := delivery.Send{Op: ws.OpBinary, Data: bytes.Repeat([]byte{'p'}, messageSize)}
+	if _, err := g.Do(t.Context(), delivery.Target{Hub: "default"}, push); err != nil {
+		t.Fatal(err)
+	}
+	were, caughtUp := false, false
+	_, err := c.heartbeats(2, func(behind time.Duration) error {
+		were = were || behind > 0
+		caughtUp = were && behind == 0 || caughtUp
+		return nil
+	}, patience)
+	if err != nil || c.lost != 0 || c.pushed != n || !were || !caughtUp {
+		t.Errorf("%d pushed, %d lost (%s), behind %t, caught up %t: %v", c.pushed, c.lost, c.why, were, caughtUp, err)
+	}
+	failed := errors.New("failed")
+	if _, err := c.heartbeats(1, func(time.Duration) error { return failed }, patience); err != failed {
+		t.Errorf("have %v, want what was returned", err)
 	}
 }
 
@@ -187,7 +216,7 @@ func TestClientsAreNotWaitedForInVain(t *testing.T) {
 	if err := c.connect(1, patience); err != nil {
 		t.Fatal(err)
 	}
-	_, err := c.heartbeats(1, 200*time.Millisecond)
+	_, err := c.heartbeats(1, inTime, 200*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "nothing has happened for 200ms") {
 		t.Errorf("waited for a ping: %v", err)
 	}

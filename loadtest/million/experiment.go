@@ -135,17 +135,26 @@ func (t *trial) broadcast() error {
 }
 
 func (t *trial) heartbeats() error {
-	// A ping and its pong take about as long as a message and its echo: a slow machine gets longer.
-	beat := max(t.plan.beat, 4*t.round)
+	// Pings and pongs are four times the work of messages and echoes, for which fewer processes are woken:
+	// a slow machine gets longer, and one that gets slow as well.
+	beat := max(t.plan.beat, 8*t.round)
 	if err := t.gateway.beat(beat); err != nil {
 		return err
 	}
+	late := func(behind time.Duration) error {
+		if behind <= beat/8 || beat >= ample {
+			return nil
+		}
+		beat *= 2
+		t.progress("the clients are %.1f s behind: heartbeats every %v", behind.Seconds(), beat.Round(100*time.Millisecond))
+		return t.gateway.beat(beat)
+	}
 	// By its first ping from now on a client has come to the shorter interval.
-	if _, err := t.clients.heartbeats(1, t.plan.patience); err != nil {
+	if _, err := t.clients.heartbeats(1, late, max(t.plan.patience, beat)); err != nil {
 		return err
 	}
 	t.progress("heartbeats every %v", beat.Round(100*time.Millisecond))
-	err := t.stage("ping and pong", func() (int, error) { return t.clients.heartbeats(pingsEach, t.plan.patience) })
+	err := t.stage("ping and pong", func() (int, error) { return t.clients.heartbeats(pingsEach, late, max(t.plan.patience, beat)) })
 	if err != nil {
 		return err
 	}
