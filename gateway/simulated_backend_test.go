@@ -24,6 +24,7 @@ type simulatedBackend struct {
 	// heard are the answers by event id, of a backend that is told by dispatchers; some exchanges go wrong if it is failing.
 	heard   map[string]upstream.Reply
 	failing bool
+	vain    int // ends that the backend was told of, and has answered in vain
 }
 
 // told is what the backend knows of a connection.

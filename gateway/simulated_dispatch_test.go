@@ -85,7 +85,9 @@ func (d *simulatedDispatch) exchange(c *upstream.Call, until time.Duration, done
 		})
 	case b.failing && how == 1 || takes >= until-w.Now():
 		w.After(min(takes, until-w.Now()), func() {
-			b.execute(c)
+			if b.execute(c); c.Type == upstream.Disconnected {
+				b.vain++
+			}
 			b.conns[c.From].accepted = true // as far as the gateway can know
 			done(upstream.Reply{}, &upstream.Failure{Kind: upstream.Unanswered, Err: context.DeadlineExceeded})
 		})
