@@ -77,6 +77,11 @@ func (s *simulation) look(l *loop, c *client) {
 	if since, thirsty := l.Thirst(c.Stream); thirsty && l.Now()-since > engine.ThirstTicks+late {
 		s.fail("slot %d has been thirsty for %d ticks", slot, l.Now()-since)
 	}
+	if c.State() == engine.Open && c.hub.now.Load().gone && !s.tight {
+		if over := s.world.Now() - s.removal; over > time.Duration(l.g.settings.Load().newcomers.CloseTime+late)*engine.Tick {
+			s.fail("slot %d is open %v after its hub was removed", slot, over)
+		}
+	}
 	if c.State() == engine.Open && c.who != nil && c.who.grant != nil && c.who.grant.bounded {
 		close := time.Duration(l.g.settings.Load().newcomers.CloseTime) * engine.Tick
 		if over := s.world.Now() - c.who.grant.expires; over > close+time.Duration(late)*engine.Tick {

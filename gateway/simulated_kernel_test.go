@@ -3,15 +3,19 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/gateway/auth"
 	"sluice/gateway/engine"
 	"sluice/gateway/plainhttp"
 	"sluice/netpoll"
+	"sluice/netpoll/netpolltest"
 )
 
 // simulated is a machine in memory.
@@ -33,10 +37,12 @@ func (k simulated) system(func(error)) (netpoll.System, error) {
 	return &observed{System: k.world.System(), simulation: k.simulation}, nil
 }
 
-func (k simulated) reserve() (engine.Reserve, error) { return k.world.Reserve(), nil }
-func (k simulated) hashing() uint64                  { return 1 }
-func (k simulated) wall() time.Time                  { return k.world.Wall() }
-func (k simulated) descriptors() (uint64, error)     { return 20_000, nil }
+func (k simulated) reserve() (engine.Reserve, error) {
+	return &simulatedReserve{k.world.Reserve(), k.simulation}, nil
+}
+func (k simulated) hashing() uint64              { return 1 }
+func (k simulated) wall() time.Time              { return k.world.Wall() }
+func (k simulated) descriptors() (uint64, error) { return 20_000, nil }
 
 func (k simulated) workers() workers {
 	k.aside = &simulatedWorkers{simulation: k.simulation}
@@ -63,6 +69,19 @@ func (k simulated) verifier(o auth.ClientsOptions, previous verifier) (verifier,
 		v.known = p.known
 	}
 	return v, nil
+}
+
+// simulatedReserve has no spare descriptor at times: somebody else was faster.
+type simulatedReserve struct {
+	*netpolltest.Reserve
+	*simulation
+}
+
+func (r *simulatedReserve) Refuse(l netpoll.Acceptor, response []byte) error {
+	if r.world.Rand().IntN(8) == 0 {
+		return os.NewSyscallError("accept4", unix.EMFILE)
+	}
+	return r.Reserve.Refuse(l, response)
 }
 
 // upTo is a random time.

@@ -174,6 +174,7 @@ func (s *simulation) alter() {
 	case 0, 1:
 		if _, ok := next.Hubs["extra"]; ok {
 			delete(next.Hubs, "extra")
+			s.removal = s.world.Now()
 			for _, v := range s.visits {
 				v.doomed = v.doomed || v.hub == "extra"
 			}

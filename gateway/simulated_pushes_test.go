@@ -44,11 +44,12 @@ type visit struct {
 	token  *simulatedToken
 	user   string
 	ref    session.Ref
-	known  bool // ref is
-	open   bool // the client has heard the 101
-	over   bool // the client hears nothing any more
-	mute   bool // the client has not always answered
-	doomed bool // it is to be closed, or may be by now
+	known  bool   // ref is
+	open   bool   // the client has heard the 101
+	over   bool   // the client hears nothing any more
+	shut   uint32 // the first push that it must not hear any more; 0: none
+	mute   bool   // the client has not always answered
+	doomed bool   // it is to be closed, or may be by now
 
 	since   int       // pushes before that came before the visit
 	earlier time.Time // the earliest time of day since it began
@@ -291,6 +292,9 @@ func (v *visit) undergo(p *push, meant fact) {
 		v.permit(a.Permission, change(v.may[a.Permission], no))
 	case delivery.Close:
 		v.doomed = true
+		if meant == yes && v.shut == 0 && !v.leaving { // a drain lets pushes pass
+			v.shut = p.id + 1
+		}
 	}
 }
 
@@ -306,6 +310,9 @@ func (v *visit) opened() {
 
 // hears takes a push that the client has received.
 func (v *visit) hears(id uint32) {
+	if v.shut > 0 && id >= v.shut && !v.leaving {
+		v.fail("visit %d hears push %d, and was closed by push %d", v.number, id, v.shut-1)
+	}
 	for len(v.due) > 0 && v.due[0].id <= id {
 		d := v.due[0]
 		v.due = v.due[1:]

@@ -52,6 +52,7 @@ type simulation struct {
 	fewGroups bool
 	late      time.Duration // see lateness
 	halted    time.Duration
+	removal   time.Duration // when a hub was removed last
 	seed      uint64
 	steps     int
 	failed    bool
