@@ -7,4 +7,4 @@ import (
 )
 
 // Each patch in testdata/mutations plants a fault in the loops.
-func TestSimulationFindsPlantedFaults(t *testing.T) { mutation.Find(t, 20, 200) }
+func TestSimulationFindsPlantedFaults(t *testing.T) { mutation.Find(t, 35, 1000) }

@@ -97,6 +97,17 @@ func (s *simulation) isOpen(ref session.Ref) bool {
 	return c != nil && c.State() == engine.Open && !l.dismissed(c)
 }
 
+// starves reports whether ref, if it is there, waits for buffers: for its input, or for what an answer does.
+func (s *simulation) starves(ref session.Ref) bool {
+	l := s.loops[ref.Loop]
+	c := l.find(ref)
+	if c == nil {
+		return false
+	}
+	_, thirsty := l.Thirst(c.Stream)
+	return thirsty || c.waiting() && !s.backend.conns[ref].under
+}
+
 // calmed holds what must be true of clients that have heard everything out.
 func (s *simulation) calmed() {
 	if s.cut {
@@ -110,6 +121,7 @@ func (s *simulation) calmed() {
 	for i, c := range s.clients {
 		switch {
 		case s.failed || c.peer == nil || !c.upgraded || c.closed:
+		case s.tight && (!c.visit.known || s.starves(c.visit.ref)): // and will be closed for that
 		case c.ended:
 			s.fail("client %d has ended its direction, and the gateway has not ended the other", i)
 		case len(c.unsent) > 0 || c.answered < c.sent && !c.half:

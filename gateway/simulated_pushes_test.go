@@ -203,7 +203,7 @@ func (s *simulation) conceive() *push {
 		}
 	default:
 		if r.IntN(3) == 0 {
-			p.ttl = 1 + s.upTo(2*time.Second)
+			p.ttl = 1 + s.upTo([]time.Duration{2 * time.Second, 200 * time.Millisecond}[r.IntN(2)])
 		}
 		data := binary.BigEndian.AppendUint32(nil, isPush|p.id)
 		p.action = delivery.Send{Op: ws.OpBinary, Data: append(data, make([]byte, r.IntN(1500))...), TTL: p.ttl}
