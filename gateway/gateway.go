@@ -2,11 +2,11 @@
 // loops, takes their messages to upstreams, and delivers what comes back.
 //
 // [New] listens, [Gateway.Serve] serves until [Gateway.Shutdown] has drained the
-// node: gateway.go, reload.go, serve.go, shutdown.go. A client's way is open.go,
-// admission.go, ask.go, end.go; a push comes by api.go and deliver.go; loop.go is
-// where they meet the engine, which knows sockets and frames. What all of it stands
-// on is in the packages session, which does no I/O, and netpoll, which does nothing
-// else.
+// node: gateway.go, reload.go, serve.go, shutdown.go. A client's way is request.go,
+// admission.go, open.go, ask.go, reply.go, end.go; a push comes by api.go, deliver.go
+// and errand.go; loop.go and mail.go are where they meet the engine, which knows
+// sockets and frames, and other goroutines. What all of it stands on is in the
+// packages session, which does no I/O, and netpoll, which does nothing else.
 package gateway
 
 import (

@@ -8,9 +8,10 @@
 //
 // The files follow a frame's way: run.go makes an engine and keeps its clock,
 // listen.go takes newcomers and evict.go sends away who is too many, deadlines.go
-// looks at the time, events.go reads, head.go collects a request head, websocket.go
-// serves frames, ending.go says the last words, output.go sends, and drop.go closes
-// the socket. buffers.go keeps what waits to be served and quench.go lets it go on,
+// looks at the time, events.go hears of sockets, head.go collects a request head,
+// which verdict.go says the owner's word about, websocket.go serves frames, input.go
+// reads, ending.go says the last words, output.go sends, and drop.go closes the
+// socket. buffers.go keeps what waits to be served and quench.go lets it go on,
 // line.go and loss.go keep counts; a slot is in stream.go and slab.go, what bounds it
 // in class.go.
 package engine
