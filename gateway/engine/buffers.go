@@ -123,6 +123,7 @@ func (e *Engine) TakeInput(s *Stream) (h *Held, r session.Reader) {
 	if s.held == nil {
 		return nil, r
 	}
+	e.quenched(s)
 	h, s.held = s.held, nil
 	r, s.Reader = s.Reader, r
 	e.metrics.Gauge(metrics.ParkedSessions, -1)

@@ -9,6 +9,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"sluice/gateway/gatewaytest"
+	"sluice/metrics"
 )
 
 func TestOwnerHearsOfAWholeVisit(t *testing.T) {
@@ -295,5 +296,30 @@ func TestWhoFindsNoBufferWaits(t *testing.T) {
 	g.want(frame(ws.OpText, strings.Repeat("x", 2000)))
 	if s.Held(HoldPressure) {
 		t.Error("it is held still")
+	}
+}
+
+// Whose input was taken waits for no buffer any more.
+func TestWhoseInputWasTakenIsNotThirsty(t *testing.T) {
+	o := open(t, 1, nil)
+	g := o.enter(0)
+	e := o.engines[0]
+	others := o.set.Budget.Limit() - 100
+	o.set.Budget.Take(int(others))
+	g.say(text(strings.Repeat("x", 2000))[:1500])
+	s := e.At(0)
+	if !s.Held(HoldPressure) {
+		t.Fatal("it has found a buffer")
+	}
+	h, r := e.TakeInput(s)
+	if s.Held(HoldPressure) || e.Thirsty() {
+		t.Error("it is thirsty still")
+	}
+	e.GiveBack(h)
+	e.ReleaseReader(&r)
+	e.Drop(s, metrics.ReasonBackend)
+	o.set.Budget.Give(int(others))
+	if used := o.set.Budget.Used(); used != 0 {
+		t.Errorf("%d bytes are charged", used)
 	}
 }
