@@ -24,6 +24,9 @@ var busyNow = handshake.AppendResponse(nil, ErrBusy, handshake.Answer{RetryAfter
 // more is read than a head may be, so that little can be behind it. It reports
 // whether there may be more to read.
 func (e *Engine) readHead(s *Stream) (more bool) {
+	if s.state != Heading {
+		return false
+	}
 	limit := s.limits().Head
 	for s.state == Heading {
 		k := 0

@@ -42,6 +42,7 @@ type inn struct {
 	pressed func()
 	kept    map[*Stream]bool
 	panics  map[string]int // how often callbacks panic, by name
+	drops   string         // the callback that drops its stream
 	runs    map[int]bool   // engines that let newcomers in
 }
 
@@ -122,12 +123,19 @@ func (o *inn) heard() string {
 	return s
 }
 
-// fall panics if the callback is to.
-func (o *inn) fall(callback string) {
+// falls panics if the callback is to, and reports whether it has dropped s.
+func (r *room) falls(callback string, s *Stream) bool {
+	o := r.inn
+	if o.drops == callback {
+		o.drops = ""
+		r.engine().Drop(s, metrics.ReasonBackend)
+		return true
+	}
 	if o.panics[callback] > 0 {
 		o.panics[callback]--
 		panic(callback + " panics")
 	}
+	return false
 }
 
 // room is the owner of one engine.
@@ -138,8 +146,11 @@ type room struct {
 
 func (r *room) engine() *Engine { return r.engines[r.index] }
 
-func (r *room) Room() bool     { return !r.full }
-func (r *room) Came(s *Stream) { r.fall("Came"); r.tell("came") }
+func (r *room) Room() bool { return !r.full }
+func (r *room) Came(s *Stream) {
+	r.tell("came")
+	r.falls("Came", s)
+}
 func (r *room) Woken() {
 	if r.runs[r.index] { // it was a transport that woke the engine
 		return
@@ -157,7 +168,9 @@ func (r *room) Pressed() {
 }
 
 func (r *room) Head(s *Stream, head, rest []byte) {
-	r.fall("Head")
+	if r.falls("Head", s) {
+		return
+	}
 	r.rest = bytes.Clone(rest)
 	if s.Role() == session.Client {
 		line, _, _ := strings.Cut(string(head), "\r\n")
@@ -217,7 +230,9 @@ func (r *room) Dialled(s *Stream) {
 }
 
 func (r *room) BadHead(s *Stream, got []byte, err error) {
-	r.fall("BadHead")
+	if r.falls("BadHead", s) {
+		return
+	}
 	var e *handshake.Error
 	if !errors.As(err, &e) {
 		r.t.Errorf("a head is refused with %v", err)
@@ -232,7 +247,9 @@ func (r *room) BadHead(s *Stream, got []byte, err error) {
 }
 
 func (r *room) Message(s *Stream, op ws.OpCode, payload []byte) {
-	r.fall("Message")
+	if r.falls("Message", s) {
+		return
+	}
 	e := r.engine()
 	switch string(payload) {
 	case "hold":
@@ -247,7 +264,9 @@ func (r *room) Message(s *Stream, op ws.OpCode, payload []byte) {
 }
 
 func (r *room) Due(s *Stream) (session.Tick, bool) {
-	r.fall("Due")
+	if r.falls("Due", s) {
+		return 0, false
+	}
 	if r.due == 0 {
 		return 0, false
 	}
@@ -260,18 +279,18 @@ func (r *room) Due(s *Stream) (session.Tick, bool) {
 }
 
 func (r *room) Ending(s *Stream, socket bool) {
-	r.fall("Ending")
+	r.falls("Ending", s)
 	r.tell("ending, socket %t", socket)
 }
 
 func (r *room) Gone(s *Stream, from State) {
-	r.fall("Gone")
+	r.falls("Gone", s)
 	r.tell("gone from %v: %v", from, s.Reason())
 	r.engine().Free(s)
 }
 
 func (r *room) Broken(s *Stream) {
-	r.fall("Broken")
+	r.falls("Broken", s)
 	r.tell("broken")
 	if s.State() == Gone {
 		r.engine().Free(s)

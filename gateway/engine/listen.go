@@ -252,11 +252,10 @@ func (e *Engine) TakeOver(conn netpoll.Conn, read []byte, over *transport.State)
 			s.miss(netpoll.In)
 		}
 	}
-	e.owner.Came(s)
-	e.takeHead(s, read, 0)
-	if s.state == Heading {
-		e.readHead(s)
+	if e.owner.Came(s); s.state == Heading {
+		e.takeHead(s, read, 0)
 	}
+	e.readHead(s)
 	e.register(s)
 	e.quieten(s)
 	if s.is(wired) && s.state == Open {

@@ -7,8 +7,8 @@ import (
 )
 
 // Keep has s wait with its head, and what came behind it, for its owner's word:
-// nothing more of it is read. Whom it waits for has a deadline. It is false when
-// the budget is used up.
+// nothing more of it is read, and no deadline ends it but the owner's. It is false,
+// and nothing is done, when the budget is used up.
 func (e *Engine) Keep(s *Stream, head, rest []byte) bool {
 	if s.state == Asking {
 		return true
@@ -39,11 +39,11 @@ func (e *Engine) Refuse(s *Stream, answer []byte) {
 // built, until any verb is called with it.
 func (e *Engine) Out() []byte { return e.out[:0] }
 
-// Accept makes a session of s, of the class that it is in. answer is the
-// response to its head, which the next Flush sends, none if s was dialled; deflate and windowBits are
-// what was agreed on. The caller goes on with Take for what has come behind the
-// head, and Flush, and gives back what is returned with GiveBack: the head, if s
-// was kept waiting.
+// Accept makes a session of s, of the class that it is in. answer is the response
+// to its head, which the next Flush sends, none if s was dialled; deflate and
+// windowBits are what was agreed on. If s is still open, the caller goes on with
+// Take for what has come behind the head, and Flush. It gives back with GiveBack
+// what is returned: the head, and what came behind it, if s was kept waiting.
 func (e *Engine) Accept(s *Stream, answer []byte, deflate bool, windowBits uint8) (kept *Held) {
 	kept, s.held = s.held, nil
 	e.out = answer
