@@ -22,8 +22,8 @@ func (h *Held) Bytes() []byte { return h.buf[h.off:] }
 // Advance says that n bytes of it were served.
 func (h *Held) Advance(n int) { h.off += n }
 
-// hold keeps a copy of p, which could not be processed yet. It is false when
-// the node's budget is used up.
+// hold keeps a copy of p, which could not be processed yet, and reports whether
+// there was room for it in the node's budget.
 func (e *Engine) hold(s *Stream, p []byte) bool {
 	h := s.held
 	if h == nil {

@@ -7,11 +7,13 @@
 // package knows no hub, no user, no group, no upstream and no REST.
 //
 // The files follow a frame's way: run.go makes an engine and keeps its clock,
-// listen.go takes newcomers and evict.go sends away who is too many, deadlines.go
+// listen.go takes newcomers, dial.go goes to servers, socket.go gives sockets to
+// sessions that are there, and evict.go sends away who is too many; deadlines.go
 // looks at the time, events.go hears of sockets, head.go collects a request head,
-// which verdict.go says the owner's word about, websocket.go serves frames, input.go
-// reads, ending.go says the last words, output.go sends, and drop.go closes the
-// socket. buffers.go keeps what waits to be served and quench.go lets it go on,
-// line.go and loss.go keep counts; a slot is in stream.go and slab.go, what bounds it
-// in class.go.
+// of which the owner says with verdict.go what becomes, websocket.go serves frames,
+// input.go reads, ending.go says the last words, output.go sends, and drop.go closes
+// the socket. wire.go is what may be between a stream and its socket, role.go which
+// side it plays; buffers.go keeps what waits to be served and quench.go lets it go
+// on, line.go and loss.go keep counts; a slot is in stream.go and slab.go, what
+// bounds it in class.go.
 package engine

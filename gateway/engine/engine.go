@@ -72,10 +72,11 @@ func (e *Engine) Wake() { e.sys.Wake() }
 // Uptime is the engine's clock. Any goroutine.
 func (e *Engine) Uptime() time.Duration { return e.sys.Now() }
 
-// Now is the tick that it is.
+// Now is the current tick.
 func (e *Engine) Now() session.Tick { return e.now }
 
-// Micros is the engine's fine clock, for durations under an hour.
+// Micros is the engine's fine clock, in microseconds. It begins again after 71
+// minutes: it is for durations under an hour.
 func (e *Engine) Micros() uint32 { return uint32(e.sys.Now() / time.Microsecond) }
 
 // Since is the time from a reading of Micros until now.

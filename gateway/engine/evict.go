@@ -21,7 +21,7 @@ func (e *Engine) quieten(s *Stream) {
 }
 
 // evictSilent sends away the stream that has been silent for longest, unless its
-// head has come just now. It is false if there is none.
+// head has come just now. It reports whether there was one.
 func (e *Engine) evictSilent() bool {
 	t, ok := e.silent.oldest(e.isSilent)
 	if !ok {

@@ -192,7 +192,7 @@ func (x *entrance) welcome(conn netpoll.Conn) {
 }
 
 // makeRoom sends away who has waited for longest until there is a descriptor for
-// a newcomer. It is false if there is none.
+// a newcomer, and reports whether there is one.
 func (e *Engine) makeRoom() bool {
 	if e.owner.Room() {
 		return true

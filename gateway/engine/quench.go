@@ -13,7 +13,8 @@ type Quench struct {
 	streams []*Stream
 }
 
-// Run lets some try, for as long as a slice of time, and is true when all have.
+// Run lets some try, until all have or slice is over, and reports whether all have.
+// Until then it is to be called again.
 func (q *Quench) Run(e *Engine, slice time.Duration) bool {
 	if !q.begun {
 		q.begun = true

@@ -7,8 +7,8 @@ import (
 )
 
 // Keep has s wait with its head, and what came behind it, for its owner's word:
-// nothing more of it is read, and no deadline ends it but the owner's. It is false,
-// and nothing is done, when the budget is used up.
+// nothing more of it is read, and no deadline ends it but the owner's. It reports
+// whether there was room for them in the budget.
 func (e *Engine) Keep(s *Stream, head, rest []byte) bool {
 	if s.state == Asking {
 		return true
@@ -22,7 +22,8 @@ func (e *Engine) Keep(s *Stream, head, rest []byte) bool {
 	return true
 }
 
-// Kept is the head of a stream that waits with it, and what came behind it.
+// Kept is the head of a stream that waits with it, and what came behind it: valid
+// until it is refused, or what Accept returns is given back.
 func (s *Stream) Kept() (head, rest []byte) {
 	return s.held.buf[:s.held.head], s.held.buf[s.held.head:]
 }
