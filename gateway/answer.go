@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"github.com/gobwas/ws"
+
+	"sluice/gateway/delivery"
 	"sluice/gateway/engine"
 	"sluice/gateway/upstream"
 	"sluice/metrics"
@@ -90,6 +93,9 @@ func (l *loop) publishAgain(w withheld, m *mailbox) (ok bool) {
 	case o.lacks != m:
 		l.queue(o, w)
 		return true
+	case int64(o.size) > l.g.settings.Load().mailbox: // since a reload
+		l.closeFor(c, delivery.Close{Code: ws.StatusInternalServerError})
+		w.rest = upstream.Reply{}
 	case m != nil || l.Now()-w.since < engine.ThirstTicks:
 		return false
 	default:

@@ -188,6 +188,26 @@ func TestReplyThatFitsNoMailboxEndsItsSession(t *testing.T) {
 	other.want(ws.OpText, "beside") // and nothing before it
 }
 
+// A reload can make mailboxes smaller than what waits for them.
+func TestReplyThatFitsNoMailboxAnyMoreEndsItsSession(t *testing.T) {
+	n, peers, late := crowdedMail(t, 1)
+	speaker, other := peers[0][0], peers[0][1]
+	n.loops[0].occupy(smallMailbox / 2)
+	speaker.send(text("one"))
+	late.next(t, upstream.Message).reply(upstream.Reply{Effects: []delivery.Effect{say("red", loud)}})
+	eventually(t, "the reply waits", func() bool { return n.withholding() == 1 })
+	smaller := *n.settings.Load()
+	smaller.mailbox = smallMailbox / 4
+	n.settings.Store(&smaller)
+	n.loops[0].mail.delivered(smallMailbox / 2)
+	speaker.want(ws.OpClose, body(1011, ""))
+	speaker.send(closeFrame(1011))
+	late.next(t, upstream.Disconnected)
+	other.send(text("beside"))
+	late.next(t, upstream.Message).answer()
+	other.want(ws.OpText, "beside")
+}
+
 // What finds no room in the node's budget is tried again at the next tick.
 func TestRepliesWaitForRoomInTheBudget(t *testing.T) {
 	n, peers, late := crowdedMail(t, 1)
