@@ -34,6 +34,8 @@ type simulatedClient struct {
 	answered uint32
 	reader   session.Reader
 	context  *session.Context
+
+	wire *simulatedWire // nil: it is plain
 }
 
 // act does one thing, and comes back after a while.
@@ -85,6 +87,9 @@ func (c *simulatedClient) connect() {
 	if c.world.Rand().IntN(6) == 0 {
 		c.request = request
 		request = "GET /plain HTTP/1.1\r\nHost: simulated\r\n\r\n"
+	}
+	if c.scrambles {
+		c.wire = c.newWire()
 	}
 	c.say([]byte(request))
 }
@@ -187,6 +192,9 @@ func (c *simulatedClient) frame(f ws.Frame) {
 }
 
 func (c *simulatedClient) say(p []byte) {
+	if c.wire != nil {
+		p = c.wire.seal(p)
+	}
 	c.unsent = append(c.unsent, p...)
 	c.flush()
 }
@@ -207,6 +215,9 @@ func (c *simulatedClient) flush() {
 func (c *simulatedClient) listen() {
 	for !c.deaf {
 		b, err := c.peer.Read(1 + c.world.Rand().IntN(1000))
+		if c.wire != nil {
+			b = c.open(b)
+		}
 		c.take(b)
 		switch {
 		case err == netpoll.ErrWouldBlock:

@@ -213,6 +213,6 @@ func (s *simulation) audit() {
 		s.fail("the backend was not told why %v connections have ended", ends)
 	}
 	if got := m.Sum("sluice_handshakes_total"); got != m.Sum("sluice_connections_accepted_total")+float64(s.plain.handed) && !s.cut {
-		s.fail("%v handshakes have ended, of %v connections", got, m.Sum("sluice_connections_accepted_total"))
+		s.fail("%v handshakes have ended, of %v connections, and %d that came back", got, m.Sum("sluice_connections_accepted_total"), s.plain.handed)
 	}
 }

@@ -213,6 +213,7 @@ type simulatedExchange struct {
 	socket *lent
 	read   []byte
 	until  time.Duration
+	wire   *simulatedLine // nil: it is plain
 }
 
 const simulatedAnswer = "HTTP/1.1 204 No Content\r\n\r\n"
@@ -227,6 +228,9 @@ func (h *simulatedHTTP) Offer(socket plainhttp.Socket, read []byte) bool {
 		return false
 	}
 	x := &simulatedExchange{socket: socket.(*lent), read: read, until: h.world.Now() + 3*time.Second}
+	if x.socket.over != nil {
+		x.wire = h.newLine(x.socket)
+	}
 	h.conns = append(h.conns, x)
 	h.world.After(h.upTo(100*time.Millisecond), func() { h.serve(x) })
 	return true
@@ -250,24 +254,27 @@ func (h *simulatedHTTP) serve(x *simulatedExchange) {
 			}
 			h.returned[x.socket.conn.FD()] = true
 			h.handed++
+			if x.wire != nil {
+				x.wire.unplug()
+			}
 			if err := x.socket.Return(x.read); err != nil {
 				h.fail("the socket cannot be returned: %v", err)
 			}
 			return
 		}
 		x.read = x.read[end:]
-		if n, err := sys.Write(x.socket.conn, []byte(simulatedAnswer)); err != nil || n < len(simulatedAnswer) {
+		if n, err := x.write(sys, []byte(simulatedAnswer)); err != nil || n < len(simulatedAnswer) {
 			h.close(x)
 			return
 		}
 	}
 	p := make([]byte, 1+h.world.Rand().IntN(400))
-	n, err := sys.Read(x.socket.conn, p)
+	p, err := x.readSome(sys, p)
 	if err != nil && err != netpoll.ErrWouldBlock || h.world.Now() > x.until {
 		h.close(x)
 		return
 	}
-	x.read = append(x.read, p[:n]...)
+	x.read = append(x.read, p...)
 	h.world.After(h.upTo(50*time.Millisecond), func() { h.serve(x) })
 }
 

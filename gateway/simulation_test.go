@@ -18,6 +18,7 @@ import (
 
 	"sluice/gateway/config"
 	"sluice/gateway/delivery"
+	"sluice/gateway/engine/transport/transporttest"
 	"sluice/gateway/upstream"
 	"sluice/netpoll/netpolltest"
 	"sluice/session"
@@ -41,6 +42,7 @@ type simulation struct {
 	aside     *simulatedWorkers
 	backend   *simulatedBackend
 	clients   []*simulatedClient
+	scrambles bool // they have a transport
 	visits    []*visit
 	pushes    []*push
 	effects   []*effect
@@ -75,6 +77,9 @@ func simulate(t *testing.T, seed uint64, loops int) *simulation {
 	s.backend = &simulatedBackend{simulation: s, conns: make(map[session.Ref]*told), ends: make(map[string]int), slowest: 400}
 	s.config = s.configuration(loops)
 	o := options(s.config, s.registry, slog.New(slog.DiscardHandler))
+	if s.scrambles = strings.HasPrefix(t.Name(), "TestSimulationOverATransport"); s.scrambles {
+		o.Transport = &watchedMaker{s, transporttest.Scrambler{Seed: seed, Beside: func(work func()) { w.After(s.upTo(50*time.Millisecond), work) }}}
+	}
 	if w.Rand().IntN(2) == 0 {
 		s.backend.heard, s.backend.failing = make(map[string]upstream.Reply), w.Rand().IntN(3) > 0
 	}
@@ -210,7 +215,9 @@ func (s *simulation) stop() {
 	s.hush()
 }
 
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { testSimulation(t) }
+
+func testSimulation(t *testing.T) {
 	for _, loops := range []int{1, 4} {
 		first, n := uint64(0), *simulationSeeds
 		if *simulationSeed >= 0 {

@@ -84,6 +84,10 @@ func (e *Engine) readOn(s *Stream) {
 // one read leave with one write.
 func (e *Engine) receive(s *Stream, ev netpoll.Event) {
 	for taken := 0; s.conn.Open(); {
+		if s.is(wired) && s.line().Torn() != nil {
+			e.Drop(s, lost(s.line().Torn()))
+			return
+		}
 		if s.held != nil || s.choked() {
 			// Reading is stopped: TCP slows the client down. What the event
 			// said is kept for when it goes on. Only an end of both

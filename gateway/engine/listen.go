@@ -236,6 +236,7 @@ func (e *Engine) TakeOver(conn netpoll.Conn, read []byte, over *transport.State)
 	if over != nil {
 		var err error
 		if line, err = transport.Resume(&e.io, *over, e.now); err != nil {
+			e.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
 			e.Discard(conn, over)
 			return
 		}

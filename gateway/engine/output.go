@@ -91,7 +91,7 @@ func (e *Engine) send(s *Stream, head, p []byte) (sent int, ok bool) {
 	case !s.is(writing):
 		n, err := e.write(s, head, p)
 		if err != nil && err != netpoll.ErrWouldBlock {
-			e.lose(s, metrics.DropGone, head, p, 0)
+			e.lose(s, metrics.DropGone, head, p, n)
 			e.Drop(s, lost(err))
 			return 0, true
 		}
@@ -171,6 +171,8 @@ func (e *Engine) drain(s *Stream) bool {
 		}
 		before = s.waiting()
 		n, err := e.writeQueued(s)
+		s.queue.Advance(e.context.Pool, n)
+		e.weigh(s, before)
 		if err != nil {
 			if err != netpoll.ErrWouldBlock {
 				e.Drop(s, lost(err))
@@ -178,8 +180,6 @@ func (e *Engine) drain(s *Stream) bool {
 			return false
 		}
 		e.metrics.SentBytes(s.class.Counts, n)
-		s.queue.Advance(e.context.Pool, n)
-		e.weigh(s, before)
 	}
 	e.flow(s)
 	s.Closing.Left()
@@ -221,7 +221,7 @@ func (e *Engine) writeQueued(s *Stream) (n int, err error) {
 // flushed writes what is sealed for s. The error is ErrWouldBlock where the socket
 // does not take it all.
 func (e *Engine) flushed(s *Stream) error {
-	if !s.is(wired) || s.line().Waiting() == 0 {
+	if !s.is(wired) {
 		return nil
 	}
 	before := s.waiting()

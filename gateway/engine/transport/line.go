@@ -19,6 +19,7 @@ type Line struct {
 	sent     int    // of sealed, what the socket has taken
 	since    session.Tick
 
+	torn    error // why nothing more can be sent, nil if it can
 	err     error // what reading has come to; io.EOF: the peer has taken its leave
 	up      bool
 	failed  bool // err is the transport's
@@ -75,6 +76,9 @@ func (l *Line) Holds(x *IO) bool { return l.working || l.Waiting() > x.HighWater
 
 // Working reports whether Woken is awaited.
 func (l *Line) Working() bool { return l.working }
+
+// Torn is why nothing more can be sent: a part of a record was lost. It is nil as long as that has not happened.
+func (l *Line) Torn() error { return l.torn }
 
 // Unread reports whether Read has something to say without the socket.
 func (l *Line) Unread() bool { return l.unread || l.err != nil }

@@ -13,6 +13,9 @@ import (
 //
 // An error is of the socket, or [session.ErrQueueBudget]: no buffer for the rest of a record. The stream ends with either.
 func (l *Line) Send(x *IO, c netpoll.Conn, pieces [][]byte, since session.Tick) (n int, err error) {
+	if l.torn != nil {
+		return 0, l.torn
+	}
 	if !l.Speaks() {
 		for _, p := range pieces {
 			n += len(p)
@@ -55,8 +58,8 @@ func (l *Line) Farewell(x *IO, c netpoll.Conn, now session.Tick) error {
 
 // Flush writes what is sealed, as far as the socket takes it.
 func (l *Line) Flush(x *IO, c netpoll.Conn) error {
-	if l.Waiting() == 0 {
-		return nil
+	if l.torn != nil || l.Waiting() == 0 {
+		return l.torn
 	}
 	n, err := x.Socket.Write(c, l.sealed[l.sent:])
 	if l.sent += n; l.Waiting() == 0 {
@@ -66,11 +69,16 @@ func (l *Line) Flush(x *IO, c netpoll.Conn) error {
 	return blocked(err)
 }
 
-// push writes out, behind what waits, and keeps what the socket does not take.
-func (l *Line) push(x *IO, c netpoll.Conn, out []byte, since session.Tick) error {
+// push writes out, behind what waits, and keeps what the socket does not take. After
+// an error nothing more can be sent: there is a gap.
+func (l *Line) push(x *IO, c netpoll.Conn, out []byte, since session.Tick) (err error) {
 	if len(out) == 0 {
 		return nil
 	}
+	if l.torn != nil {
+		return l.torn
+	}
+	defer func() { l.torn = err }()
 	if l.Waiting() == 0 {
 		n, err := x.Socket.Write(c, out)
 		if err = blocked(err); err != nil {
