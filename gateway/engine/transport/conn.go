@@ -42,7 +42,7 @@ const farewellTime = 5 * time.Millisecond
 
 // NewConn returns a connection over nc that goes on where s has stopped. The socket, and all that is in s, are its own.
 func NewConn(nc net.Conn, s State) *Conn {
-	c := &Conn{Conn: nc, plain: s.Plain, raw: s.Raw, whole: len(s.Raw) > 0, err: s.Err, t: s.Transport, pending: s.Sealed, over: s.Over}
+	c := &Conn{Conn: nc, plain: s.Plain, raw: s.Raw, whole: len(s.Raw) > 0, err: s.Err, t: s.Transport, pending: s.Sealed, over: s.Over, broken: s.Torn}
 	c.sent.L = &c.mu
 	return c
 }
@@ -53,7 +53,7 @@ func (c *Conn) Detach() (net.Conn, State) {
 	defer c.reading.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := State{Transport: c.t, Plain: c.plain, Raw: c.raw, Sealed: c.pending, Up: true, Over: c.over, Err: c.err}
+	s := State{Transport: c.t, Plain: c.plain, Raw: c.raw, Sealed: c.pending, Up: true, Over: c.over, Torn: c.broken, Err: c.err}
 	c.plain, c.raw, c.pending, c.t = nil, nil, nil, nil
 	c.over, c.broken, c.err = true, net.ErrClosed, net.ErrClosed
 	return c.Conn, s

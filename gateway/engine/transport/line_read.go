@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"io"
 
 	"sluice/netpoll"
@@ -32,8 +33,8 @@ func (l *Line) Read(x *IO, c netpoll.Conn, buf []byte, size int, now session.Tic
 		x.Pool.Put(l.raw)
 		l.raw = nil
 	}
-	if err == nil && len(out) > 0 && !l.over {
-		err = l.push(x, c, out, now)
+	if !l.over { // also after an error: a farewell may follow
+		err = cmp.Or(err, l.push(x, c, out, now))
 	}
 	x.keep(out)
 	if err != nil {

@@ -15,13 +15,14 @@ type State struct {
 	Sealed    []byte // sealed and not sent
 	Up        bool
 	Over      bool  // the farewell is among what was sealed
+	Torn      error // why nothing more can be sent, nil if it can
 	Err       error // what reading has come to, nil while it goes on: io.EOF, or the transport's
 }
 
 // State is what has to go along with the socket. The line goes on, if it stays after all; otherwise Leave ends it. Nothing may be
 // at work beside the loop.
 func (l *Line) State() State {
-	s := State{Transport: l.t, Up: l.up, Over: l.over}
+	s := State{Transport: l.t, Up: l.up, Over: l.over, Torn: l.torn}
 	if l.err == io.EOF || l.failed {
 		s.Err = l.err
 	}
@@ -33,7 +34,7 @@ func (l *Line) State() State {
 // Resume makes a line of a state whose Plain is the caller's to pass on. When there are no buffers it fails, and the transport
 // is still the caller's to close.
 func Resume(x *IO, s State, now session.Tick) (*Line, error) {
-	l := &Line{t: s.Transport, up: s.Up, over: s.Over, err: s.Err, failed: s.Err != nil && s.Err != io.EOF, unread: len(s.Raw) > 0, rawSince: now, since: now}
+	l := &Line{t: s.Transport, up: s.Up, over: s.Over, torn: s.Torn, err: s.Err, failed: s.Err != nil && s.Err != io.EOF, unread: len(s.Raw) > 0, rawSince: now, since: now}
 	if len(s.Raw) > 0 {
 		if l.raw = x.get(len(s.Raw)); l.raw == nil {
 			return nil, errBudget
