@@ -24,7 +24,7 @@ type Kind struct {
 	Refused func(err error) bool
 	// Accused reports whether err is what Read returns to a client that has sent a bad record.
 	Accused func(err error) bool
-	// Allocs is how many allocations a library makes for each record that is opened; 0 is what a transport should have.
+	// Allocs is how many allocations a library makes for each record at most; 0 is what a transport should have.
 	Allocs int
 }
 

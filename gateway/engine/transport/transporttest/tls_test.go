@@ -36,7 +36,7 @@ func TestTLSKeepsTheContract(t *testing.T) {
 						return client, client.Handshake()
 					},
 					Refused: func(err error) bool { return err != nil && strings.Contains(err.Error(), "internal error") },
-					Allocs:  1, // an atLeastReader
+					Allocs:  1, // an atLeastReader; a buffer where the race detector keeps it from being used again
 					Accused: func(err error) bool { return err != nil && strings.Contains(err.Error(), "bad record MAC") },
 				}
 			})
