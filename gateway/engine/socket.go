@@ -20,6 +20,7 @@ type Socket struct {
 	over    *transport.State // nil: it is plain
 	read    []byte           // of it, and not served
 	dialled bool
+	torn    bool // its peer has the beginning of a frame whose rest is gone
 }
 
 // Read is what was read of the socket and not served: the head of the request that
@@ -43,8 +44,8 @@ func (e *Engine) Seat(c *Class) *Stream {
 }
 
 // Unplug takes the socket of s. If s is an open session it goes on without one,
-// and loses the message that had begun to leave; otherwise its caller frees the
-// slot. It is false, and nothing is done, if that cannot be: there is no socket, s
+// and loses the message that had begun to leave, whose beginning makes the socket
+// useless to any other; otherwise its caller frees the slot. It is false, and nothing is done, if that cannot be: there is no socket, s
 // is being closed, or a message of it has come in part.
 func (e *Engine) Unplug(s *Stream) (k Socket, ok bool) {
 	switch {
@@ -70,7 +71,9 @@ func (e *Engine) Unplug(s *Stream) (k Socket, ok bool) {
 	s.conn, s.missed = netpoll.Conn{}, 0
 	s.set(seated, true)
 	s.set(dialled, false)
+	queued := s.queue.Len()
 	e.dropped(s, metrics.DropGone, s.queue.DropBegun(e.context.Pool))
+	k.torn = s.queue.Len() < queued
 	e.weigh(s, before)
 	if s.queue.Empty() && s.is(writing) {
 		s.set(writing, false)
@@ -83,9 +86,17 @@ func (e *Engine) Unplug(s *Stream) (k Socket, ok bool) {
 // Plug gives a socket to an open session that has none. answer, the response to
 // the head that has come by it, leaves first, then what was queued, then what was
 // read of it is served; deflate and windowBits are what was agreed on. It is false,
-// and the socket still the caller's, if s is none such or there are no buffers.
+// and the socket still the caller's, if s is none such, the socket's peer is in the
+// middle of a frame, what is queued is compressed as was not agreed on, or there are
+// no buffers.
 func (e *Engine) Plug(s *Stream, k Socket, answer []byte, deflate bool, windowBits uint8) bool {
-	if s.state != Open || s.conn.Open() {
+	if !deflate {
+		windowBits = 0
+	}
+	switch {
+	case s.state != Open || s.conn.Open() || k.torn:
+		return false
+	case s.windowBits > windowBits && !s.queue.Empty():
 		return false
 	}
 	var line *transport.Line

@@ -117,6 +117,9 @@ func TestSessionOutlivesItsSocket(t *testing.T) {
 	if after := s.QueuedMessages(); after != before-1 {
 		t.Errorf("%d messages are queued, %d were", after, before)
 	}
+	if e.Plug(e.Seat(&o.guests), old, nil, false, 0) {
+		t.Error("a socket whose peer has half a frame is another's")
+	}
 	e.DiscardSocket(old)
 	for range 100 {
 		if _, err := g.hear(); err != nil {
@@ -151,7 +154,7 @@ func TestSessionOutlivesItsSocket(t *testing.T) {
 	}
 	again.say(text("here"))
 	again.want(frame(ws.OpText, "here"))
-	if c := e.Counts(); c.Used != 1 || c.Stalled != 0 {
+	if c := e.Counts(); c.Used != 2 || c.Stalled != 0 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -173,6 +176,53 @@ func TestSocketsThatCannotMoveStay(t *testing.T) {
 	}
 	if _, ok := e.Unplug(e.Seat(&o.guests)); ok {
 		t.Error("there was a socket")
+	}
+}
+
+// What was compressed for one socket leaves by another that has agreed on it, or by
+// none; what was not, by any.
+func TestQueuedFramesLeaveOnlyAsAgreedOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		had      uint8 // window bits of the former socket
+		deflate  bool
+		bits     uint8
+		want     bool
+		withNone bool // nothing is queued
+	}{
+		"plain to plain":          {0, false, 0, true, false},
+		"plain to compressed":     {0, true, 15, true, false},
+		"compressed to the same":  {12, true, 12, true, false},
+		"compressed to a larger":  {12, true, 15, true, false},
+		"compressed to a smaller": {12, true, 9, false, false},
+		"compressed to plain":     {12, false, 15, false, false},
+		"nothing to plain":        {12, false, 0, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := open(t, 1, nil)
+			e := o.engines[0]
+			s := e.Seat(&o.guests)
+			s.windowBits = c.had
+			if !c.withNone {
+				e.Write(s, ws.OpText, []byte(strings.Repeat("x", 100)))
+				e.Flush(s)
+			}
+			g := o.connect(0)
+			g.say(request("/wait"))
+			newcomer := o.waiting()
+			k, _ := e.Unplug(newcomer)
+			e.Free(newcomer)
+			k.Skip(len(k.Read()))
+			if got := e.Plug(s, k, []byte(welcome), c.deflate, c.bits); got != c.want {
+				t.Fatalf("plugged in: %t", got)
+			}
+			if !c.want {
+				e.DiscardSocket(k)
+				return
+			}
+			if want := c.bits; !c.deflate && s.WindowBits() != 0 || c.deflate && s.WindowBits() != want {
+				t.Errorf("window bits %d", s.WindowBits())
+			}
+		})
 	}
 }
 
