@@ -29,7 +29,7 @@ func (e *Engine) Drop(s *Stream, reason metrics.Reason) {
 	delete(e.outlines, s)
 	e.unhold(s)
 	e.lose(s, lostAs(s.reason), nil, e.out, 0)
-	e.out = e.out[:0]
+	e.out, e.answered = e.out[:0], 0
 	e.wheel.Disarm(&s.timer)
 	if s.is(writing) {
 		s.set(writing, false)

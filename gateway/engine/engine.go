@@ -45,6 +45,7 @@ type Engine struct {
 	attended session.Tick  // how many ticks it was there, from 1: while it was away it heard nobody
 	pieces   [64][]byte    // what one write is made of
 	out      []byte        // bytes for the stream at hand; empty between two callbacks
+	answered int           // how many bytes at its front are no frames, but the answer to a head
 	masked   []byte        // what was in it, as a client says it
 	keys     *rand.ChaCha8 // for that
 
@@ -99,7 +100,7 @@ func (e *Engine) guarded(cb func()) func() {
 
 // Panicked counts and logs a panic.
 func (e *Engine) Panicked(v any) {
-	e.out = e.out[:0]
+	e.out, e.answered = e.out[:0], 0
 	e.metrics.Inc(metrics.Panics)
 	e.set.Log.Error("panic in a callback", "panic", v, "stack", string(debug.Stack()))
 }

@@ -29,7 +29,7 @@ func (e *Engine) dropped(s *Stream, why metrics.Drop, n int) {
 }
 
 // lose counts the messages among the frames in p that the first sent bytes
-// do not bring to their end; if there is a head, p is the rest of the one frame
+// do not bring to their end, behind the answer if there is one; if there is a head, p is the rest of the one frame
 // that begins with it. It must be called while p is whole: the last words that
 // follow may overwrite it.
 func (e *Engine) lose(s *Stream, why metrics.Drop, head, p []byte, sent int) {
@@ -40,7 +40,11 @@ func (e *Engine) lose(s *Stream, why metrics.Drop, head, p []byte, sent int) {
 		p, sent = head, 0
 	}
 	if s.is(upgraded) {
-		e.dropped(s, why, session.Messages(p, sent))
+		answer := 0
+		if len(head) == 0 {
+			answer = min(e.answered, len(p))
+		}
+		e.dropped(s, why, session.Messages(p[answer:], max(0, sent-answer)))
 	}
 }
 

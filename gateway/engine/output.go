@@ -35,12 +35,31 @@ func (e *Engine) Flush(s *Stream) {
 	}
 	if sent, ok := e.send(s, nil, p); !ok {
 		before := s.waiting()
-		err := s.queue.Append(e.context.Pool, p, sent, e.now)
-		if err != nil && (sent > 0 || !s.is(writing)) { // a frame may be under way, and must go on
-			e.context.Pool.Reserved(func() { err = s.queue.Append(e.context.Pool, p, sent, e.now) })
-		}
+		err := e.queueOut(s, p, sent)
 		e.queued(s, nil, p, sent, before, err)
 	}
+	e.answered = 0
+}
+
+// queueOut queues what is behind the first sent bytes of p: an answer, if there is
+// one, and frames.
+func (e *Engine) queueOut(s *Stream, p []byte, sent int) error {
+	answer := min(e.answered, len(p))
+	if sent < answer {
+		if err := e.queueCopy(s, p[:answer], sent); err != nil {
+			return err
+		}
+		sent = answer
+	}
+	return e.queueCopy(s, p[answer:], sent-answer)
+}
+
+func (e *Engine) queueCopy(s *Stream, p []byte, sent int) error {
+	err := s.queue.Append(e.context.Pool, p, sent, e.now)
+	if err != nil && (sent > 0 || !s.is(writing)) { // a frame may be under way, and must go on
+		e.context.Pool.Reserved(func() { err = s.queue.Append(e.context.Pool, p, sent, e.now) })
+	}
+	return err
 }
 
 // SendShared sends s a frame that many get, and queues what the socket does

@@ -162,3 +162,49 @@ func TestFrameWithAHeadIsLostAsOneMessage(t *testing.T) {
 		})
 	}
 }
+
+// Messages that leave with the answer to a head are counted where the socket does
+// not take them, though the answer is no frame: when they are queued, and when they
+// are lost before.
+func TestMessagesBehindAnAnswerAreCounted(t *testing.T) {
+	o := open(t, 1, nil)
+	o.world.Room = 400
+	e, body := o.engines[0], []byte(strings.Repeat("x", 200))
+	let := func() (g *guest, s *Stream, kept *Held) {
+		g = o.connect(0)
+		g.say(request("/wait"))
+		s = o.waiting()
+		s.Enter(&o.guests)
+		kept = e.Accept(s, append(e.Out(), welcome...), false, 0)
+		for range 5 {
+			e.Write(s, ws.OpText, body)
+		}
+		return g, s, kept
+	}
+	g, s, kept := let()
+	e.Flush(s)
+	e.GiveBack(kept)
+	if n := s.QueuedMessages(); n != 4 {
+		t.Errorf("%d messages are queued, want 4", n)
+	}
+	var all string
+	for range 100 {
+		more, _ := g.hear()
+		all += more
+		o.pass(0)
+	}
+	if want := welcome + strings.Repeat(frame(ws.OpText, string(body)), 5); all != want {
+		t.Errorf("heard %q", all)
+	}
+	g, s, kept = let()
+	g.Reset()
+	o.pass(0)
+	e.Flush(s)
+	e.GiveBack(kept)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(o.set.Metrics)
+	e.metrics.Publish()
+	if n := gatewaytest.Gather(t, registry).Sum("sluice_messages_dropped_total"); n != 5 {
+		t.Errorf("%v messages are counted as dropped, want 5", n)
+	}
+}

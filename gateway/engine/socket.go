@@ -158,7 +158,7 @@ func (s *Stream) setAside() session.Queue {
 func (e *Engine) answer(s *Stream, answer []byte) {
 	masked := s.is(dialled) // what precedes frames is not
 	s.set(dialled, false)
-	e.out = append(e.out[:0], answer...)
+	e.out, e.answered = append(e.out[:0], answer...), len(answer)
 	e.Flush(s)
 	if s.state == Open {
 		s.set(dialled, masked)

@@ -47,7 +47,7 @@ func (e *Engine) Out() []byte { return e.out[:0] }
 // what is returned: the head, and what came behind it, if s was kept waiting.
 func (e *Engine) Accept(s *Stream, answer []byte, deflate bool, windowBits uint8) (kept *Held) {
 	kept, s.held = s.held, nil
-	e.out = answer
+	e.out, e.answered = answer, len(answer)
 	e.uncount(s)
 	e.pend(s, Open)
 	s.set(upgraded, true)
