@@ -63,11 +63,17 @@ func (q *Queue) Since() Tick { return q.last.next.since }
 // which were written; none can be while others wait. If there is no buffer for
 // it all, it queues nothing and returns ErrQueueBudget.
 func (q *Queue) Append(c *Pool, p []byte, sent int, now Tick) error {
-	return q.copy(c, p, sent, now, 0)
+	return q.copy(c, p, sent, now, 0, frontier{})
 }
 
-// copy is Append with a time to live.
-func (q *Queue) copy(c *Pool, p []byte, sent int, now, ttl Tick) error {
+// AppendOther is Append for bytes that are no frames, as an HTTP answer: none of
+// them is ever cut, or counted as a message.
+func (q *Queue) AppendOther(c *Pool, p []byte, sent int, now Tick) error {
+	return q.copy(c, p, sent, now, 0, frontier{at: len(p)})
+}
+
+// copy is Append with a time to live, of bytes of which next is the first frame.
+func (q *Queue) copy(c *Pool, p []byte, sent int, now, ttl Tick, next frontier) error {
 	// Bytes of one tick fill up the last buffer before they take the next,
 	// which is larger. Those of different ticks have buffers of their own, so
 	// that the age of each is known, and so have those that expire at different
@@ -81,7 +87,6 @@ func (q *Queue) copy(c *Pool, p []byte, sent int, now, ttl Tick) error {
 		}
 	}
 	var more Queue
-	var next frontier
 	for at := sent + room; at < len(p); {
 		b := c.Get(min(max(size, len(p)-at), maxBuffer))
 		if b == nil {
@@ -236,7 +241,7 @@ func (f *frontier) pass(p []byte, at int) {
 func (q *Queue) AppendShared(c *Pool, s *Shared, sent int, now, ttl Tick) error {
 	p := s.Bytes()
 	if len(p)-sent < copyBelow {
-		return q.copy(c, p, sent, now, ttl)
+		return q.copy(c, p, sent, now, ttl, frontier{})
 	}
 	var next frontier
 	next.pass(p, sent)
@@ -261,7 +266,7 @@ func (q *Queue) AppendHeaded(c *Pool, head []byte, s *Shared, sent int, now, ttl
 	rest := s.Bytes()
 	if len(head)+len(rest) < copyHeadedBelow {
 		var room [copyHeadedBelow]byte
-		return q.copy(c, append(append(room[:0], head...), rest...), sent, now, ttl)
+		return q.copy(c, append(append(room[:0], head...), rest...), sent, now, ttl, frontier{})
 	}
 	private := head[min(sent, len(head)):]
 	rest = rest[max(0, sent-len(head)):]

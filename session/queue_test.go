@@ -442,6 +442,32 @@ func TestCutKeepsTheRestOfTheFrameUnderWay(t *testing.T) {
 	}
 }
 
+// Bytes that are said to be no frames are none, whatever they look like, and the
+// frames behind them are found.
+func TestOtherBytesAreNoMessages(t *testing.T) {
+	c := NewPool(NewBudget(1 << 20))
+	answer := append(frameOf(100, 1), "HTTP/1.1 101 Switching Protocols\r\n\r\n"...)
+	for sent := range len(answer) {
+		for later := range Tick(2) {
+			var q Queue
+			if err := q.AppendOther(c, answer, sent, 1); err != nil {
+				t.Fatal(err)
+			}
+			if n := q.Messages(); n != 0 {
+				t.Fatalf("%d messages before there is one", n)
+			}
+			mustAppend(t, &q, c, bytes.Repeat(frameOf(20, 2), 3), 1+later)
+			if n := q.Messages(); n != 3 {
+				t.Fatalf("%d messages behind an answer of which %d bytes are sent", n, sent)
+			}
+			if n := q.Cut(c); n != 3 && sent > 0 || !bytes.HasPrefix(answer[sent:], unsent(&q)) {
+				t.Fatalf("%d messages were cut, %q is left", n, unsent(&q))
+			}
+			q.Reset(c)
+		}
+	}
+}
+
 func TestCutLeavesBytesThatAreNoFramesWhole(t *testing.T) {
 	c := NewPool(NewBudget(1 << 20))
 	answers := [][]byte{

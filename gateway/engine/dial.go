@@ -32,6 +32,6 @@ var errNotPolled = errors.New("connection cannot be polled")
 
 // Ask sends the head of a request to the server that s has reached.
 func (e *Engine) Ask(s *Stream, head []byte) {
-	e.out = append(e.out[:0], head...)
+	e.out, e.answered = append(e.out[:0], head...), len(head)
 	e.Flush(s)
 }

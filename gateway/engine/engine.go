@@ -45,7 +45,7 @@ type Engine struct {
 	attended session.Tick  // how many ticks it was there, from 1: while it was away it heard nobody
 	pieces   [64][]byte    // what one write is made of
 	out      []byte        // bytes for the stream at hand; empty between two callbacks
-	answered int           // how many bytes at its front are no frames, but the answer to a head
+	answered int           // how many bytes at its front are no frames: a head, or the answer to one
 	masked   []byte        // what was in it, as a client says it
 	keys     *rand.ChaCha8 // for that
 

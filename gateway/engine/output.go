@@ -46,18 +46,28 @@ func (e *Engine) Flush(s *Stream) {
 func (e *Engine) queueOut(s *Stream, p []byte, sent int) error {
 	answer := min(e.answered, len(p))
 	if sent < answer {
-		if err := e.queueCopy(s, p[:answer], sent); err != nil {
+		if err := e.queueCopy(s, p[:answer], sent, false); err != nil {
 			return err
 		}
 		sent = answer
 	}
-	return e.queueCopy(s, p[answer:], sent-answer)
+	if answer == len(p) {
+		return nil
+	}
+	return e.queueCopy(s, p[answer:], sent-answer, true)
 }
 
-func (e *Engine) queueCopy(s *Stream, p []byte, sent int) error {
-	err := s.queue.Append(e.context.Pool, p, sent, e.now)
+func (e *Engine) queueCopy(s *Stream, p []byte, sent int, frames bool) (err error) {
+	add := func() {
+		if frames {
+			err = s.queue.Append(e.context.Pool, p, sent, e.now)
+		} else {
+			err = s.queue.AppendOther(e.context.Pool, p, sent, e.now)
+		}
+	}
+	add()
 	if err != nil && (sent > 0 || !s.is(writing)) { // a frame may be under way, and must go on
-		e.context.Pool.Reserved(func() { err = s.queue.Append(e.context.Pool, p, sent, e.now) })
+		e.context.Pool.Reserved(add)
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func (s *Stream) Kept() (head, rest []byte) {
 // error, and lets s go.
 func (e *Engine) Refuse(s *Stream, answer []byte) {
 	e.letGo(s)
-	e.out = append(e.out[:0], answer...)
+	e.out, e.answered = append(e.out[:0], answer...), len(answer)
 	e.leave(s)
 }
 
