@@ -110,6 +110,10 @@ func (g *Gateway) enact(r *revision) (retired []*hubSettings) {
 			gone := *h.now.Load()
 			gone.gone = true
 			h.now.Store(&gone)
+			// What bounds those who are still there is the node's, as for all others.
+			bounds, had := *r.settings.newcomers, h.class.Limits()
+			bounds.Read, bounds.Message = had.Read, had.Message
+			h.class.Set(&bounds)
 			retired = append(retired, &gone)
 		}
 	}

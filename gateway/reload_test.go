@@ -71,6 +71,30 @@ func TestReloadClosesTheSessionsOfAHubThatIsGone(t *testing.T) {
 	again.wantStatus(http.StatusSwitchingProtocols)
 }
 
+// Sessions of a hub that a reload takes away are bounded by what it says of all
+// others, and by what their hub said of their messages.
+func TestSessionsOfAHubThatIsGoneAreBoundedByTheReload(t *testing.T) {
+	n := start(t, func(cfg *config.Config) { cfg.Limits.Message = 1000 })
+	h := n.settings.Load().hubs.Named("default")
+	had := *h.class.Limits()
+	if err := n.Reload(reloaded(func(cfg *config.Config) {
+		cfg.Hubs["other"] = cfg.Hubs["default"]
+		delete(cfg.Hubs, "default")
+		cfg.Limits.Close = config.Duration(time.Minute)
+		cfg.Limits.Queue = 12345
+		cfg.Limits.Message = 5
+	})); err != nil {
+		t.Fatal(err)
+	}
+	got := h.class.Limits()
+	if got.CloseTime != ticks(config.Duration(time.Minute)) || got.Queue != 12345 {
+		t.Errorf("closed within %d ticks, %d bytes are queued", got.CloseTime, got.Queue)
+	}
+	if got.Message != had.Message || got.Read != had.Read {
+		t.Errorf("messages are bounded by %+v, read %d", got.Message, got.Read)
+	}
+}
+
 func TestBadReloadLeavesEverythingInForce(t *testing.T) {
 	n := start(t, nil)
 	p := n.dial()
