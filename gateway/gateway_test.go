@@ -144,7 +144,7 @@ func connectTo(t testing.TB, addr string) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(4 * patience)) // of a whole test
 	t.Cleanup(func() { c.Close() })
 	if isOverTransport(t) {
 		over, err := transporttest.Dial(c, 2)

@@ -118,6 +118,7 @@ func testSlowLedger(t *testing.T, loops, size int, limit func(*config.Limits), t
 	n.buffers(1<<20, peers...)
 	received := 0
 	for _, p := range peers {
+		p.SetDeadline(time.Now().Add(4 * patience)) // filling them up may have taken long
 		for {
 			f, err := p.frame()
 			if err != nil {

@@ -223,6 +223,9 @@ func testSimulation(t *testing.T) {
 		if *simulationSeed >= 0 {
 			first, n = uint64(*simulationSeed), 1
 		}
+		if raceEnabled {
+			n = min(n, 15) // one goroutine does it all
+		}
 		steps, sessions, messages, pushes, began := 0, 0, 0, 0, time.Now()
 		for seed := first; seed < first+uint64(n); seed++ {
 			s := simulate(t, seed, loops)

@@ -16,6 +16,9 @@ func isOverTransport(t testing.TB) bool { return strings.HasPrefix(t.Name(), ove
 
 // What clients and backends see does not depend on what is below HTTP.
 func TestOverATransport(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the same tests run without a transport, and the engine's over one")
+	}
 	for _, loops := range []string{"1 loop", "4 loops"} {
 		t.Run(loops, func(t *testing.T) {
 			for name, test := range map[string]func(*testing.T){
