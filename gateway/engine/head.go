@@ -7,11 +7,8 @@ import (
 	"sluice/netpoll"
 )
 
-// Answers to request heads that no owner sees.
-var (
-	// ErrBusy is for newcomers over a limit of the node.
-	ErrBusy = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "too many connections"}
-)
+// ErrBusy is the answer to newcomers over a limit of the node.
+var ErrBusy = &handshake.Error{Status: http.StatusServiceUnavailable, Reason: "too many connections"}
 
 // RetryAfter is the seconds after which a refused client may come again.
 const RetryAfter = 5

@@ -1,6 +1,9 @@
 package engine
 
-import "sluice/netpoll"
+import (
+	"sluice/gateway/engine/transport"
+	"sluice/netpoll"
+)
 
 // read reads of s, at most size bytes, to e.in from k on. It returns also how many
 // bytes the socket has given, and whether there may be more.
@@ -30,6 +33,31 @@ func (e *Engine) readWire(s *Stream, k, size int) (p []byte, n int, more bool, e
 		e.wheel.Hasten(&s.timer, e.now+1+s.limits().MessageAge)
 	}
 	return p, n, more, err
+}
+
+// resumeLine makes the line of a socket that comes with a transport, nil if it comes
+// with none. The error is of the budget.
+func (e *Engine) resumeLine(over *transport.State) (*transport.Line, error) {
+	if over == nil {
+		return nil, nil
+	}
+	return transport.Resume(&e.io, *over, e.now)
+}
+
+// rewire gives s the line that its socket comes with, if it does, and sees to what
+// waits in that.
+func (e *Engine) rewire(s *Stream, line *transport.Line) {
+	if line == nil {
+		return
+	}
+	e.wire(s, line)
+	if line.Waiting() > 0 {
+		e.weigh(s, 0)
+		e.stall(s)
+	}
+	if line.Unread() {
+		s.miss(netpoll.In)
+	}
 }
 
 // readSize is how much is read of s at once. Where sessions get parked it is

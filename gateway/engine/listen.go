@@ -232,27 +232,15 @@ func (e *Engine) admit(conn netpoll.Conn) *Stream {
 // perhaps more: as if it had come by a listener. over is its transport, nil if it
 // has none; what that has opened already is in read.
 func (e *Engine) TakeOver(conn netpoll.Conn, read []byte, over *transport.State) {
-	var line *transport.Line
-	if over != nil {
-		var err error
-		if line, err = transport.Resume(&e.io, *over, e.now); err != nil {
-			e.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
-			e.Discard(conn, over)
-			return
-		}
+	line, err := e.resumeLine(over)
+	if err != nil {
+		e.metrics.Handshake(nil, metrics.ResultOverloaded, 0)
+		e.Discard(conn, over)
+		return
 	}
 	s := e.admit(conn)
 	defer e.Guard(s)
-	if line != nil {
-		e.wire(s, line)
-		if line.Waiting() > 0 {
-			e.weigh(s, 0)
-			e.stall(s)
-		}
-		if line.Unread() {
-			s.miss(netpoll.In)
-		}
-	}
+	e.rewire(s, line)
 	if e.owner.Came(s); s.state == Heading {
 		e.takeHead(s, read, 0)
 	}

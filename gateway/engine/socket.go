@@ -99,12 +99,9 @@ func (e *Engine) Plug(s *Stream, k Socket, answer []byte, deflate bool, windowBi
 	case s.windowBits > windowBits && !s.queue.Empty():
 		return false
 	}
-	var line *transport.Line
-	if k.over != nil {
-		var err error
-		if line, err = transport.Resume(&e.io, *k.over, e.now); err != nil {
-			return false
-		}
+	line, err := e.resumeLine(k.over)
+	if err != nil {
+		return false
 	}
 	class, queued := s.class, s.setAside()
 	e.metrics.Gauge(metrics.SendQueueBytes, -int64(queued.Len()))
@@ -115,16 +112,7 @@ func (e *Engine) Plug(s *Stream, k Socket, answer []byte, deflate bool, windowBi
 	s.Reader.Init(s.Role(), deflate)
 	s.heartbeat = session.Heartbeat{}
 	s.heartbeat.Seen(e.now)
-	if line != nil {
-		e.wire(s, line)
-		if line.Waiting() > 0 {
-			e.weigh(s, 0)
-			e.stall(s)
-		}
-		if line.Unread() {
-			s.miss(netpoll.In)
-		}
-	}
+	e.rewire(s, line)
 	e.answer(s, answer)
 	if s.state != Open || !s.conn.Open() { // it has been lost
 		e.metrics.Dropped(class.Counts, metrics.DropGone, queued.Reset(e.context.Pool))

@@ -54,6 +54,21 @@ func (o *inn) waiting() *Stream {
 	return nil
 }
 
+// knock connects to the first engine, and takes the socket there, whose head is read.
+func (o *inn) knock() (g *guest, k Socket) {
+	o.t.Helper()
+	g = o.connect(0)
+	g.say(request("/wait"))
+	s := o.waiting()
+	k, ok := o.engines[0].Unplug(s)
+	if !ok {
+		o.t.Fatal("the socket stays")
+	}
+	o.engines[0].Free(s)
+	k.Skip(len(k.Read()))
+	return g, k
+}
+
 // The socket of a client that comes back moves to the session that it had, on the
 // engine that has it: what was queued meanwhile follows the answer, and then what
 // was said behind the head is served.
@@ -133,12 +148,7 @@ func TestSessionOutlivesItsSocket(t *testing.T) {
 		}
 	}
 	o.pass(10 * Tick)
-	again := o.connect(0)
-	again.say(request("/wait"))
-	newcomer := o.waiting()
-	k, _ := e.Unplug(newcomer)
-	e.Free(newcomer)
-	k.Skip(len(k.Read()))
+	again, k := o.knock()
 	if !e.Plug(s, k, []byte(welcome), false, 0) {
 		t.Fatal("it is not taken")
 	}
@@ -206,12 +216,7 @@ func TestQueuedFramesLeaveOnlyAsAgreedOn(t *testing.T) {
 				e.Write(s, ws.OpText, []byte(strings.Repeat("x", 100)))
 				e.Flush(s)
 			}
-			g := o.connect(0)
-			g.say(request("/wait"))
-			newcomer := o.waiting()
-			k, _ := e.Unplug(newcomer)
-			e.Free(newcomer)
-			k.Skip(len(k.Read()))
+			_, k := o.knock()
 			if got := e.Plug(s, k, []byte(welcome), c.deflate, c.bits); got != c.want {
 				t.Fatalf("plugged in: %t", got)
 			}
