@@ -17,7 +17,7 @@ type client struct {
 	began  uint32    // microseconds: when accepted, or when the event under way was sent
 	opened session.Tick
 	asked  upstream.Type // the event under way, while HoldEvent is on
-	placed bool          // it has a place among those that are no sessions yet
+	placed bool          // it has a place among those that are not sessions yet
 }
 
 // waiting reports whether an event is under way to the upstream of c.

@@ -13,7 +13,7 @@ import (
 	"sluice/netpoll"
 )
 
-// httpOptions is what the requests on the clients' port that are no upgrades
+// httpOptions is what the requests on the clients' port that are not upgrades
 // are served by.
 func (g *Gateway) httpOptions() plainhttp.Options {
 	return plainhttp.Options{

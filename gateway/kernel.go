@@ -126,7 +126,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// httpServer is who serves the requests that are no upgrades: [plainhttp.Server], or
+// httpServer is who serves the requests that are not upgrades: [plainhttp.Server], or
 // one in memory. It is given sockets by the loops, and gives them back.
 type httpServer interface {
 	// Serve serves until Shutdown or Close.

@@ -48,7 +48,7 @@ type Set struct {
 	Reserve   Reserve
 	Secret    [32]byte     // which nobody can guess: masking keys come of it
 	Newcomers Class        // of streams whose head has not been read
-	Pending   atomic.Int64 // streams that are no session: heads and verdicts awaited, refusals on their way
+	Pending   atomic.Int64 // streams that are not sessions: heads and verdicts awaited, refusals on their way
 	Waiting   atomic.Int64 // how many of each kind of those may wait, at most
 }
 

@@ -1,6 +1,6 @@
 package engine
 
-// A socket that is no session yet, or will not become one, waits for one of
+// A socket that is not a session yet, or will not become one, waits for one of
 // three things: for its request head (it is silent), for somebody's word about
 // it (it asks), or for its peer to leave after a refusal (it departs). Each kind
 // has a bound of its own, so that none keeps the others out, and what asks for

@@ -42,7 +42,7 @@ type Limits struct {
 	HeadTime time.Duration // in which it has to come, once it has begun
 }
 
-// Server serves the requests on the clients' port that are no upgrades. It
+// Server serves the requests on the clients' port that are not upgrades. It
 // is a net/http server whose listener is the loops: they give it sockets whose
 // first request head is read already.
 //
